@@ -1,0 +1,1 @@
+"""Typed repositories over the storage port: what each collection's documents mean."""

@@ -1,0 +1,34 @@
+"""Open holds, under the server id of their job."""
+
+from __future__ import annotations
+
+import msgspec
+
+from relay.domain.holds import Hold
+from relay.ports.storage import ReadTx, Tx
+
+COLL = "holds"
+
+
+def get(tx: ReadTx, job: str) -> Hold | None:
+    doc = tx.get(COLL, job)
+    return None if doc is None else msgspec.convert(doc, Hold)
+
+
+def put(tx: Tx, hold: Hold) -> None:
+    tx.put(COLL, hold.job, msgspec.to_builtins(hold))
+
+
+def delete(tx: Tx, hold: Hold) -> None:
+    tx.delete(COLL, hold.job)
+
+
+def of_account(tx: ReadTx, account: str) -> list[Hold]:
+    rows = tx.scan(COLL, "account", account, account, limit=10_000)
+    return [msgspec.convert(doc, Hold) for _, doc in rows]
+
+
+def page(tx: ReadTx, after: str = "", limit: int = 200) -> list[Hold]:
+    """Open holds in the order of their job ids, from the one after `after`."""
+    rows = tx.scan(COLL, None, after + "\0" if after else None, limit=limit)
+    return [msgspec.convert(doc, Hold) for _, doc in rows]

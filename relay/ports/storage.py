@@ -1,0 +1,140 @@
+"""The storage port: isolated, atomic, durable transactions over small JSON documents.
+
+The core declares its collections and streams here; a storage knows nothing else about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+
+T = TypeVar("T")
+Doc = dict[str, Any]
+IndexValue = str | int
+
+
+class AlreadyExists(Exception):
+    """`insert` found the key taken. Raised inside a transaction, so raising on discards it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One set of documents by key.
+
+    `indexes`: document fields (str or int) that can be scanned in order; a document without the field,
+    or with null in it, is not in that index. `blobs`: fields that hold a blob's ref, indexed too.
+    `layout` is a wish of a storage that keeps files people read: `rows` (`{key: document}`),
+    `keys` (`{"keys": {key: value}}` for documents `{"value": value}`), `files` (a file per document).
+    """
+
+    name: str
+    indexes: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
+    layout: Literal["rows", "keys", "files"] = "rows"
+
+
+COLLECTIONS: tuple[Collection, ...] = (
+    # One row per account. `due_at`: when a month rolls or a subscription ends (section "The books").
+    Collection("credits", indexes=("sort_total", "purchased_balance", "last_active_at", "due_at")),
+    Collection("holds", indexes=("account",)),
+    Collection("jobs", indexes=("account_at", "created_at")),
+    Collection("settings"),
+    Collection("sessions", indexes=("expires_at",)),
+    Collection("processed-webhooks", indexes=("value",), layout="keys"),
+    Collection("internal-meetings", layout="files"),
+)
+STREAMS: tuple[str, ...] = ("ledger", "audit")
+
+
+class ReadTx(Protocol):
+    """A consistent view. Documents handed out are the caller's own copies."""
+
+    def get(self, coll: str, key: str) -> Doc | None: ...
+
+    def scan(
+        self,
+        coll: str,
+        index: str | None = None,
+        from_: IndexValue | None = None,
+        to: IndexValue | None = None,
+        *,
+        limit: int,
+        offset: int = 0,
+        reverse: bool = False,
+        contains: str | None = None,
+    ) -> list[tuple[str, Doc]]:
+        """Rows in the order of (index value, key), or of the key when `index` is None.
+
+        `from_` and `to` are inclusive bounds on the index value (on the key without an index).
+        `contains`: only rows whose key holds this text, letter case ignored. `limit` >= 0 is required.
+        """
+
+    def count(
+        self,
+        coll: str,
+        index: str | None = None,
+        from_: IndexValue | None = None,
+        to: IndexValue | None = None,
+        *,
+        contains: str | None = None,
+    ) -> int: ...
+
+    def read(self, stream: str, partition: str, *, before: int | None = None, limit: int) -> list[tuple[int, Doc]]:
+        """Entries of one partition, newest first, with their numbers (1, 2, 3 … in order of appending).
+
+        `before`: only entries with a smaller number.
+        """
+
+    def partitions(self, stream: str) -> list[str]:
+        """The names of all partitions that have an entry, in no order. For maintenance only."""
+
+
+class Tx(ReadTx, Protocol):
+    """An open transaction: sees its own writes; leaving with an exception discards them all."""
+
+    def put(self, coll: str, key: str, doc: Mapping[str, Any]) -> None: ...
+
+    def insert(self, coll: str, key: str, doc: Mapping[str, Any]) -> None:
+        """Raises AlreadyExists when the key is taken."""
+
+    def delete(self, coll: str, key: str) -> None:
+        """Deleting what is not there does nothing."""
+
+    def append(self, stream: str, partition: str, doc: Mapping[str, Any]) -> int:
+        """Add an entry, return its number in the partition."""
+
+
+class Storage(Protocol):
+    name: str
+
+    def open(self, collections: Sequence[Collection], streams: Sequence[str]) -> None:
+        """Load and be ready. Raises ConfigError for a data dir in use or a damaged file, naming it."""
+
+    def transact(self, fn: Callable[[Tx], T]) -> T:
+        """Run `fn` isolated and atomic; durable when this returns. `fn` may be run again: tx calls only.
+
+        Whatever `fn` saw is durable too before this returns or raises. Raises StorageFull (nothing of
+        it happened) or StorageUnavailable (unknown until a restart).
+        """
+
+    def read(self, fn: Callable[[ReadTx], T]) -> T:
+        """Run `fn` on a consistent view; returns when all it saw is durable."""
+
+    def put_blob(self, file: BinaryIO) -> str:
+        """Store the rest of `file` durably, return its ref. Call it before the transaction that refers to it."""
+
+    def open_blob(self, ref: str) -> BinaryIO:
+        """Raises KeyError for an unknown ref."""
+
+    def sweep_blobs(self, older_than_seconds: float) -> int:
+        """Delete blobs of that age that no document refers to in a `blobs` field; return how many."""
+
+    def outside_changes(self) -> Mapping[str, str]:
+        """Collections that were changed by hand since the last clean close, with where they live."""
+
+    def check(self) -> None:
+        """Raises StorageUnavailable or StorageFull when a write cannot be expected to work."""
+
+    def close(self) -> None:
+        """Leave everything complete and at rest. Calling it twice is harmless."""

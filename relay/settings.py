@@ -1,0 +1,107 @@
+"""The shape of plugins.toml, with its defaults. `config.py` reads the file into this."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Price = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,8})?$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3,5}$")]
+
+
+class RelaySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    public_url: str = "http://127.0.0.1:8484"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8484
+    data_dir: str = "./data"
+    threads: Annotated[int, Meta(ge=4, le=4096)] = 256
+    reserve_threads: Annotated[int, Meta(ge=1)] = 32
+    """Threads that inference never takes, so that health, admin and webhooks always find one."""
+    max_upload_mb: Positive = 2048
+    max_spool_mb: Positive = 8192
+    """All bodies on their way in, together."""
+    drain_seconds: Count = 20
+    body_seconds: Positive = 600
+    """How long a caller may take to send one request."""
+    call_seconds: Positive = 600
+    """How long one inference call may take."""
+    cors_origins: tuple[str, ...] = ("*",)
+    trusted_proxies: tuple[str, ...] = ()
+    pin_cpu: bool = True
+    admin_password: str | None = None
+    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+
+
+class TierSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """One tier. An omitted limit is unlimited. A tier counts by lifetime or by month, not both."""
+
+    lifetime_credits: Count | None = None
+    lifetime_gemini: Count | None = None
+    monthly_credits: Count | None = None
+    monthly_gemini: Count | None = None
+    price: Price | None = None
+    currency: Currency = "USD"
+    period_days: Annotated[int, Meta(ge=1, le=3660)] = 30
+
+
+class Package(Struct, frozen=True, forbid_unknown_fields=True):
+    id: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
+    credits: Annotated[int, Meta(ge=1, le=1_000_000)]
+    price: Price
+    currency: Currency = "USD"
+
+
+class JobSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    free_window_hours: Annotated[float, Meta(ge=0)] = 24
+    max_calls: Positive = 500
+
+
+class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    requests_per_minute: Count = 120
+    concurrent_calls: Count = 8
+    new_installs_per_address_per_hour: Count = 30
+
+
+class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    outputs_days: Positive = 7
+    jobs_days: Positive = 30
+    inbox_days: Positive = 180
+
+
+class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    initial_delay_seconds: Count = 15
+    interval_seconds: Positive = 60
+    window_hours: Positive = 72
+    on_amount_drift: Annotated[str, Meta(pattern="^(review|grant)$")] = "review"
+    grant_late: bool = False
+    accept_marked: bool = True
+
+
+class RoutingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names of backends in order of asking; None: all enabled ones, in the order of their tables."""
+
+    transcribe: tuple[str, ...] | None = None
+    analyze: tuple[str, ...] | None = None
+    diarize: tuple[str, ...] | None = None
+
+
+DEFAULT_TIERS = {
+    "core": TierSettings(lifetime_credits=10, lifetime_gemini=5),
+    "pro": TierSettings(monthly_credits=50, monthly_gemini=25, price="5.00"),
+    "max": TierSettings(monthly_credits=200, monthly_gemini=100, price="15.00"),
+}
+
+
+class Settings(Struct, frozen=True):
+    relay: RelaySettings = RelaySettings()
+    tiers: dict[str, TierSettings] = msgspec.field(default_factory=lambda: dict(DEFAULT_TIERS))
+    packages: tuple[Package, ...] = ()
+    jobs: JobSettings = JobSettings()
+    routing: RoutingSettings = RoutingSettings()
+    limits: LimitSettings = LimitSettings()
+    retention: RetentionSettings = RetentionSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
