@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomli.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: no such file. Give --config FILE or set RELAY_CONFIG; the repository has a plugins.toml to start from"
+            f"{path}: no such file. Give --config FILE or set RELAY_CONFIG; the repository has a plugins.toml"
         ) from None
     except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as exc:
         raise ConfigError(f"{path}: {exc}") from None
@@ -95,6 +96,11 @@ def _check(settings: Settings) -> None:
         if package.id in seen:
             raise ConfigError(f"packages.{n}.id: {package.id!r} is used twice")
         seen.add(package.id)
+    for n, text in enumerate(settings.relay.trusted_proxies):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError as exc:
+            raise ConfigError(f"relay.trusted_proxies.{n}: {exc}") from None
     if settings.relay.reserve_threads >= settings.relay.threads:
         raise ConfigError("relay.reserve_threads: must be smaller than relay.threads")
 

@@ -10,14 +10,18 @@ from relay.domain import ledger, tiers
 from relay.domain.accounts import Account
 from relay.domain.ledger import Draft
 from relay.domain.tiers import Tiers
-from relay.ports.storage import ReadTx, Tx
+from relay.ports.storage import Doc, ReadTx, Tx
 
 COLL = "credits"
 
 
 def get(tx: ReadTx, key: str) -> Account | None:
     doc = tx.get(COLL, key)
-    return None if doc is None else msgspec.convert(doc, Account)
+    return None if doc is None else load(doc)
+
+
+def load(doc: Doc) -> Account:
+    return msgspec.convert(doc, Account)
 
 
 def put(tx: Tx, key: str, account: Account, tiers_now: Tiers, now: datetime) -> None:

@@ -90,15 +90,19 @@ class Delta:
 
 @dataclass(slots=True)
 class CallContext:
-    """What one call may cost in time, and how to stop it. `deadline` on the monotonic clock."""
+    """What one call may cost in time, and how to stop it.
+
+    `deadline` on the monotonic clock. `gone` says whether the caller has hung up.
+    """
 
     deadline: float
     cancelled: threading.Event = field(default_factory=threading.Event)
+    gone: Callable[[], bool] = lambda: False
     progress: Callable[[float], None] = lambda _fraction: None
 
     def remaining(self) -> float:
         """Seconds left. Raises UpstreamTimeout when none are, Unavailable when the caller has gone."""
-        if self.cancelled.is_set():
+        if self.cancelled.is_set() or self.gone():
             raise Unavailable("the call was cancelled")
         left = self.deadline - time.monotonic()
         if left <= 0:

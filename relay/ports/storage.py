@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -108,8 +109,12 @@ class Tx(ReadTx, Protocol):
 class Storage(Protocol):
     name: str
 
-    def open(self, collections: Sequence[Collection], streams: Sequence[str]) -> None:
-        """Load and be ready. Raises ConfigError for a data dir in use or a damaged file, naming it."""
+    def open(self, data_dir: Path, collections: Sequence[Collection], streams: Sequence[str]) -> None:
+        """Load and be ready. Raises ConfigError for a data dir in use or a damaged file, naming it.
+
+        `data_dir`: the relay's data directory, made when it is missing. A storage that keeps its rows
+        elsewhere may still keep its blobs there. Nothing is changed on disk when this raises.
+        """
 
     def transact(self, fn: Callable[[Tx], T]) -> T:
         """Run `fn` isolated and atomic; durable when this returns. `fn` may be run again: tx calls only.
@@ -119,7 +124,7 @@ class Storage(Protocol):
         """
 
     def read(self, fn: Callable[[ReadTx], T]) -> T:
-        """Run `fn` on a consistent view; returns when all it saw is durable."""
+        """Run `fn` on a consistent view; returns when all it saw is durable. `fn` may be run again here too."""
 
     def put_blob(self, file: BinaryIO) -> str:
         """Store the rest of `file` durably, return its ref. Call it before the transaction that refers to it."""

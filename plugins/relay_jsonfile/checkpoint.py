@@ -1,0 +1,107 @@
+"""Writing the readable files in the background, so that the journal can start anew.
+
+Order: a copy under the lock and a new journal at exactly that point; temporary files; a manifest that accepts
+the old and the new files; renames; the final manifest; old journals away. A crash between any two is recovered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from relay.api import crash_point
+
+from .files import make_dir, put_in_place, sync_dir, write_temp
+from .journal import now, old_journals
+from .layout import document_file, encode_document, encode_rows, file_of, lines
+from .manifest import FileState, Manifest, StreamState, save_manifest
+from .stream import Stream
+from .table import Snapshot
+from .writer import Rotation
+
+
+def write_checkpoint(
+    data_dir: Path, old: Manifest, snapshots: Sequence[Snapshot], rotation: Rotation, streams: Mapping[str, Stream]
+) -> Manifest:
+    """Write what changed since `old`; returns the new manifest. Raises OSError with `old` still in force."""
+    changing: dict[str, FileState] = {}
+    for snapshot in snapshots:
+        changing |= _write_snapshot(data_dir, old, snapshot)
+    heads = {name: _write_heads(data_dir, old, rotation, stream) for name, stream in streams.items()}
+    crash_point("jsonfile.checkpoint-files-written")
+    save_manifest(data_dir, Manifest(old.seq, old.time, {**old.files, **changing}, old.streams))
+    crash_point("jsonfile.checkpoint-announced")
+    _put_in_place(data_dir, changing)
+    crash_point("jsonfile.checkpoint-renamed")
+    files = dict(old.files)
+    for name, state in changing.items():
+        if state.next is None:
+            files.pop(name, None)
+        else:
+            files[name] = FileState(state.next, state.rows)
+    new = Manifest(rotation.seq, now(), files, {**old.streams, **heads})
+    save_manifest(data_dir, new)
+    crash_point("jsonfile.checkpoint-manifest-written")
+    remove_outdated(data_dir, new)
+    return new
+
+
+def _write_snapshot(data_dir: Path, old: Manifest, snapshot: Snapshot) -> dict[str, FileState]:
+    """Temporary files of one collection, as what the manifest will say of them."""
+    spec = snapshot.spec
+    changing: dict[str, FileState] = {}
+
+    def note(name: str, digest: str | None, rows: int) -> None:
+        before = old.files.get(name, FileState(None)).sha256
+        changing[name] = FileState(before, rows, digest, changing=True)
+
+    if spec.layout != "files":
+        name = file_of(spec)
+        items = ((key, snapshot.rows[key]) for key in snapshot.keys)
+        note(name, write_temp(data_dir / name, encode_rows(spec, items)), len(snapshot.keys))
+        return changing
+    make_dir(data_dir / file_of(spec))
+    for key in sorted(snapshot.changed):
+        name = document_file(spec, key)
+        raw = snapshot.rows.get(key)
+        note(name, None if raw is None else write_temp(data_dir / name, [encode_document(raw)]), 1)
+    return changing
+
+
+def _put_in_place(data_dir: Path, changing: Mapping[str, FileState]) -> None:
+    for name, state in changing.items():
+        if state.next is None:
+            (data_dir / name).unlink(missing_ok=True)
+        else:
+            put_in_place(data_dir / name)
+        crash_point("jsonfile.checkpoint-renaming")
+    for directory in {(data_dir / name).parent for name in changing}:
+        sync_dir(directory)
+
+
+def _write_heads(data_dir: Path, old: Manifest, rotation: Rotation, stream: Stream) -> StreamState:
+    """A heads file per checkpoint: the old one stays valid until the new manifest is there."""
+    lengths, heads = rotation.lengths[stream.name], rotation.heads[stream.name]
+    before = old.streams.get(stream.name)
+    if before and before.segments == lengths:
+        return before
+    make_dir(stream.directory)
+    path = stream.directory / f"heads-{rotation.seq}.json"
+    digest = write_temp(path, lines((partition, msgspec.json.encode(head)) for partition, head in heads.items()))
+    put_in_place(path)
+    sync_dir(stream.directory)
+    return StreamState(lengths, len(heads), str(path.relative_to(data_dir)), digest)
+
+
+def remove_outdated(data_dir: Path, manifest: Manifest) -> None:
+    """Delete closed journals and heads files that the manifest has overtaken."""
+    for seq, path in old_journals(data_dir):
+        if seq <= manifest.seq:
+            path.unlink()
+    for name, state in manifest.streams.items():
+        for path in (data_dir / name).glob("heads-*.json"):
+            if str(path.relative_to(data_dir)) != state.heads:
+                path.unlink()
+    sync_dir(data_dir)

@@ -1,0 +1,81 @@
+"""An open transaction: the view plus its own writes, which nobody else sees until they are applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from relay.api import AlreadyExists
+
+from .stream import Stream
+from .table import Table
+from .view import Loaded, View, Write
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Overlay(View):
+    def __init__(
+        self, tables: Mapping[str, Table], streams: Mapping[str, Stream], loaded: Loaded, *, last_try: bool
+    ) -> None:
+        super().__init__(tables, streams, loaded, last_try=last_try)
+        self.writes: dict[str, dict[str, Write]] = {}
+        self.appends: dict[tuple[str, str], list[bytes]] = {}
+        self._kinds: dict[tuple[str, str], type] = {}
+
+    def put(self, coll: str, key: str, doc: Mapping[str, Any]) -> None:
+        table = self._table(coll)
+        plain = doc if isinstance(doc, dict) else dict(doc)
+        table.check(key, plain)
+        raw = _encode(plain)
+        _encode(key)  # a key that JSON cannot hold is refused here, not by the writer thread
+        values = table.values(raw)
+        for field, value in zip(table.fields, values, strict=True):
+            if value is not None:
+                self._check_kind(table, field, type(value))
+        self.writes.setdefault(coll, {})[key] = (raw, values)
+
+    def insert(self, coll: str, key: str, doc: Mapping[str, Any]) -> None:
+        if self._raw(self._table(coll), key) is not None:
+            raise AlreadyExists(f"{coll}: {key!r} is taken")
+        self.put(coll, key, doc)
+
+    def delete(self, coll: str, key: str) -> None:
+        self._table(coll)
+        self.writes.setdefault(coll, {})[key] = (None, ())
+
+    def append(self, stream: str, partition: str, doc: Mapping[str, Any]) -> int:
+        target = self._stream(stream)
+        _encode(partition)
+        raw = _encode(doc if isinstance(doc, dict) else dict(doc))
+        own = self.appends.setdefault((stream, partition), [])
+        own.append(raw)
+        return target.last(partition) + len(own)
+
+    def partitions(self, stream: str) -> list[str]:
+        own = {partition for name, partition in self.appends if name == stream}
+        return list(own.union(super().partitions(stream)))
+
+    def _newest_first(
+        self, stream: Stream, partition: str, before: int | None, limit: int
+    ) -> Iterator[tuple[int, bytes | msgspec.Raw]]:
+        own = self.appends.get((stream.name, partition), [])
+        last = stream.last(partition)
+        for place in range(len(own), 0, -1):
+            yield last + place, own[place - 1]
+        yield from super()._newest_first(stream, partition, before, limit)
+
+    def _own(self, coll: str) -> Mapping[str, Write]:
+        return self.writes.get(coll) or super()._own(coll)
+
+    def _raw(self, table: Table, key: str) -> bytes | None:
+        own = self.writes.get(table.spec.name)
+        return own[key][0] if own and key in own else table.rows.get(key)
+
+    def _check_kind(self, table: Table, field: str, kind: type) -> None:
+        """All values of one index are ints, or all are text: a mixture has no order."""
+        known = self._kinds.setdefault((table.spec.name, field), table.kind(field) or kind)
+        if known is not kind:
+            raise TypeError(f"collection {table.spec.name}: {field} holds {known.__name__} values, got {kind.__name__}")

@@ -1,0 +1,103 @@
+"""The command line. Commands parse their options here and do their work in a module of their own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from relay import __version__
+from relay.cli.options import Places
+from relay.errors import RelayError
+
+F = Callable[..., Any]
+
+
+def places(command: F) -> F:
+    """`--config` and `--data`, which every command takes."""
+    command = click.option(
+        "--data", "data", type=click.Path(path_type=Path), envvar="RELAY_DATA_DIR", help="Data dir [default: ./data]."
+    )(command)
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        envvar="RELAY_CONFIG",
+        default=Path("plugins.toml"),
+        show_default=True,
+        help="Settings file.",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="relay")
+def cli() -> None:
+    """Relay: a credit-metered gateway in front of AI inference."""
+
+
+@cli.command()
+@places
+@click.option("--host", envvar="RELAY_HOST", help="Address to listen on [default: 127.0.0.1].")
+@click.option("--port", envvar="RELAY_PORT", type=click.IntRange(0, 65535), help="Port; 0 picks one [default: 8484].")
+def serve(config: Path, data: Path | None, host: str | None, port: int | None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    from relay.cli.serve import run
+
+    sys.exit(run(Places(config, data), host, port))
+
+
+@cli.command()
+@places
+def demo(config: Path, data: Path | None) -> None:
+    """Turn a recording into text, for one credit, without any key."""
+    from relay.cli.demo import run
+
+    sys.exit(run(Places(config, data)))
+
+
+@cli.command()
+@places
+@click.option("--online", is_flag=True, help="Also ask every enabled backend for its health.")
+def check(config: Path, data: Path | None, online: bool) -> None:  # noqa: FBT001
+    """Say what is wrong with the settings and plugins."""
+    from relay.cli.check import run
+
+    sys.exit(run(Places(config, data), online=online))
+
+
+@cli.command()
+@places
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plugins(config: Path, data: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """List every installed plugin."""
+    from relay.cli.plugins import run
+
+    sys.exit(run(Places(config, data), as_json=as_json))
+
+
+@cli.group()
+def ledger() -> None:
+    """Look after the books."""
+
+
+@ledger.command()
+@places
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(config: Path, data: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Recompute every balance from the ledger entries."""
+    from relay.cli.ledger import run
+
+    sys.exit(run(Places(config, data), as_json=as_json))
+
+
+def main() -> None:
+    """Exit codes: 0 fine, 1 the operator must fix something, 2 wrong usage."""
+    try:
+        cli()
+    except RelayError as exc:
+        click.echo(f"relay: {exc.message}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)

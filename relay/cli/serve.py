@@ -1,0 +1,104 @@
+"""`relay serve`."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from typing import Any
+
+import structlog
+
+from relay import logs
+from relay.cli.options import Places, make_data_dir
+from relay.cli.plugins import plugin_rows
+from relay.control import Command, ControlServer
+from relay.http.app import create_app
+from relay.http.cors import cors
+from relay.http.gate import gate
+from relay.http.selftest import self_test
+from relay.http.server import Server, ServerOptions, listen, pin_to_one_cpu
+from relay.loader import load_plugins
+from relay.services.core import Core
+from relay.services.verify import verify
+
+log = structlog.get_logger("relay")
+
+
+def run(places: Places, host: str | None, port: int | None) -> int:
+    """Serve until a signal; 0 after an orderly end. Raises ConfigError for what the operator must fix."""
+    config = places.load()
+    settings = config.settings.relay
+    logs.configure(settings.log_level)
+    registry = load_plugins(config)
+    for note in registry.notes:
+        log.warning("settings", note=note)
+    if settings.pin_cpu:
+        pin_to_one_cpu()
+    core = Core(config, registry, make_data_dir(places.data_dir(config)))
+    try:
+        core.start()
+        show_first_password(core)
+        return serve(core, settings.host if host is None else host, settings.port if port is None else port)
+    finally:
+        core.close()
+
+
+def serve(core: Core, host: str, port: int) -> int:
+    listening = listen(host, port)
+    app = create_app(core)
+    server = Server(app, listening, gate(core), server_options(core))
+    control = ControlServer(core.data_dir, commands(core))
+    install_signals(core, server)
+    bound_host, bound_port = listening.getsockname()[:2]
+    shown = f"[{bound_host}]" if ":" in bound_host else bound_host
+    print(f"relay listening on http://{shown}:{bound_port}", flush=True)
+    self_test(core, app)
+    try:
+        server.run()
+    finally:
+        control.close()
+    return 0
+
+
+def server_options(core: Core) -> ServerOptions:
+    settings = core.settings.relay
+    shutil.rmtree(core.spool_dir, ignore_errors=True)
+    core.spool_dir.mkdir(mode=0o700)
+    return ServerOptions(
+        threads=settings.threads,
+        spool_dir=core.spool_dir,
+        max_spool_bytes=settings.max_spool_mb * 2**20,
+        cors_headers=cors(settings.cors_origins),
+        body_seconds=settings.body_seconds,
+    )
+
+
+def install_signals(core: Core, server: Server) -> None:
+    """The first signal drains, a second one drains no longer."""
+    drain = core.settings.relay.drain_seconds
+
+    def stop(_signal: int, _frame: Any) -> None:
+        server.stop(0 if core.draining.is_set() else drain)
+        core.draining.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def commands(core: Core) -> dict[str, Command]:
+    """What other commands may ask of a running relay."""
+    return {
+        "ledger.verify": lambda progress: verify(core.storage, progress),
+        "plugins": lambda _progress: plugin_rows(core.registry),
+    }
+
+
+def show_first_password(core: Core) -> None:
+    password = core.admin.first_password()
+    if password is not None:
+        print(
+            f"relay: the admin password is {password} (shown this once; RELAY_ADMIN_PASSWORD replaces it)",
+            file=sys.stderr,
+            flush=True,
+        )

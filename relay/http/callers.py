@@ -1,0 +1,117 @@
+"""Who calls `/relay/*`, and how often they may."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import falcon
+from limits import RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
+
+from relay.books import accounts
+from relay.errors import BadIdentity, TooMany, Unauthenticated, boundary
+from relay.identity import check_job_id
+from relay.ports.auth import Identity
+from relay.services.core import Core
+
+KNOWN_INSTALLS = 10_000
+"""How many recent accounts are remembered as known, so that their row is not looked up again."""
+
+
+class Callers:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._strategies = core.registry.auth
+        limits = core.settings.limits
+        self._per_minute = RateLimitItemPerMinute(limits.requests_per_minute) if limits.requests_per_minute else None
+        self._requests = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._concurrent = limits.concurrent_calls
+        self._running: Counter[str] = Counter()
+        installs = limits.new_installs_per_address_per_hour
+        self._new_per_hour = RateLimitItemPerHour(installs) if installs else None
+        self._installs = FixedWindowRateLimiter(MemoryStorage())
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def identify(self, req: falcon.Request) -> Identity:
+        """Ask the strategies in the order of their rank, then the rate limit. Raises Unauthenticated or TooMany."""
+        identity = req.env.get("relay.identity") or self._ask(req)
+        if self._per_minute is not None and not self._requests.hit(self._per_minute, identity.account):
+            raise TooMany(f"more than {self._per_minute.amount} requests in a minute; slow down", retry_after=10)
+        return identity
+
+    def _ask(self, req: falcon.Request) -> Identity:
+        headers = lower_headers(req)
+        for strategy in self._strategies:
+            with boundary(strategy.name):
+                identity = strategy.identify(headers)
+            if identity is not None:
+                return identity
+        raise Unauthenticated("no credentials: send X-Recap-Install-Id, or the headers your operator gave you")
+
+    def require_operator(self, req: falcon.Request) -> None:
+        """The operator's own key, whatever else is sent."""
+        headers = lower_headers(req)
+        for strategy in self._strategies:
+            with boundary(strategy.name):
+                if strategy.is_operator(headers):
+                    return
+        raise Unauthenticated("this needs the operator key in X-Recap-Operator-Key")
+
+    @contextmanager
+    def one_call(self, req: falcon.Request, identity: Identity) -> Iterator[None]:
+        """A place among the caller's concurrent calls; TooMany when they are taken, or for a flood of new installs."""
+        self._check_new(req, identity)
+        account = identity.account
+        with self._lock:
+            if self._concurrent and self._running[account] >= self._concurrent:
+                raise TooMany(
+                    f"{self._concurrent} calls of yours are running; wait for one to end",
+                    code="too_many_calls",
+                    retry_after=2,
+                )
+            self._running[account] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running[account] -= 1
+                if not self._running[account]:
+                    del self._running[account]
+
+    def _check_new(self, req: falcon.Request, identity: Identity) -> None:
+        """An install that has no row yet counts against its address: free credits are per install."""
+        account = identity.account
+        if self._new_per_hour is None or not account.startswith("inst:") or req.env.get("relay.identity"):
+            return
+        digest = hashlib.sha256(account.encode()).hexdigest()
+        with self._lock:
+            if digest in self._known:
+                self._known.move_to_end(digest)
+                return
+        known = self._core.storage.read(lambda tx: accounts.get(tx, account)) is not None
+        if not known and not self._installs.hit(self._new_per_hour, req.context.address):
+            raise TooMany("too many new installs from this address; try again in an hour", retry_after=3600)
+        with self._lock:
+            self._known[digest] = None
+            while len(self._known) > KNOWN_INSTALLS:
+                self._known.popitem(last=False)
+
+
+def lower_headers(req: falcon.Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in req.headers.items()}
+
+
+def job_name(req: falcon.Request) -> str | None:
+    """The caller's X-Recap-Job-Id."""
+    name = req.get_header("X-Recap-Job-Id")
+    if name is None:
+        return None
+    if not check_job_id(name):
+        raise BadIdentity("X-Recap-Job-Id must be 1 to 128 characters of A-Z a-z 0-9 . _ : -")
+    return name

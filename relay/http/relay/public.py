@@ -1,0 +1,102 @@
+"""What anybody may ask: health, ready, policy, capabilities."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import falcon
+import msgspec
+
+from relay import __version__
+from relay.errors import Draining, StorageUnavailable
+from relay.http.answers import answer
+from relay.ports.inference import TASKS
+from relay.services.core import Core
+
+FORMATS = ["wav", "mp3", "m4a", "mp4", "ogg", "opus", "webm", "flac"]
+
+
+class Health:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        uptime = round(time.monotonic() - self._core.started, 3)
+        answer(resp, {"ok": True, "version": __version__, "uptime_seconds": uptime})
+
+
+class Ready:
+    """503 until the storage can be written and the self-test has passed."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        if self._core.draining.is_set():
+            raise Draining("this relay is shutting down", retry_after=30)
+        if not self._core.tested.is_set():
+            raise StorageUnavailable("the self-test has not passed; the log says why", code="not_ready", retry_after=1)
+        self._core.storage.check()
+        answer(resp, {"ok": True, "ready": True})
+
+
+class Policy:
+    def __init__(self, core: Core) -> None:
+        settings = core.settings
+        tiers = {
+            tier.name: {
+                "counts": tier.counts,
+                f"{tier.counts}_credits": tier.credits,
+                f"{tier.counts}_gemini": tier.gemini,
+                "price": settings.tiers[tier.name].price,
+                "currency": settings.tiers[tier.name].currency,
+                "period_days": tier.period_days if tier.counts == "monthly" else None,
+            }
+            for tier in core.policy.tiers.values()
+        }
+        self._body: dict[str, Any] = {
+            "ok": True,
+            "tiers": tiers,
+            "packages": msgspec.to_builtins(settings.packages),
+            "limits": msgspec.to_builtins(settings.limits)
+            | {"max_upload_mb": settings.relay.max_upload_mb, "call_seconds": settings.relay.call_seconds},
+            "jobs": msgspec.to_builtins(settings.jobs) | {"credits_per_job": 1},
+            "retention": msgspec.to_builtins(settings.retention),
+            "rules": RULES,
+        }
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        answer(resp, self._body)
+
+
+RULES = {
+    "charge": "One credit per job, when its first answer arrives. Allowance first, then purchased credits.",
+    "failure": "No answer, no charge: a failed, refused or empty call gives the credit back.",
+    "abort": "An answer that arrived is charged even if you hung up before reading it.",
+    "refund": "A refund goes back where the credit came from; if that month is over, to purchased credits.",
+    "crash": "What was in flight when the relay stopped is given back at its next start.",
+}
+
+
+class Capabilities:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        registry = self._core.registry
+        answer(
+            resp,
+            {
+                "ok": True,
+                "tasks": {task: [b.name for b in registry.routes[task] if task in b.tasks] for task in TASKS},
+                "backends": {
+                    b.name: {"tasks": sorted(b.tasks), "models": list(b.models), "cost_class": b.cost_class}
+                    for b in registry.backends.values()
+                },
+                "models": sorted({model for b in registry.backends.values() for model in b.models}),
+                "formats": FORMATS,
+                "auth": [strategy.name for strategy in registry.auth],
+                "rails": [],
+            },
+        )

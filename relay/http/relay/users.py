@@ -1,0 +1,66 @@
+"""What the holder of the operator key does with the accounts of its users."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import falcon
+from msgspec import Meta, Struct
+
+from relay.http.answers import answer
+from relay.http.body import read_json
+from relay.http.callers import Callers
+from relay.identity import check_id
+from relay.services.core import Core
+
+Days = Annotated[int, Meta(ge=1, le=3660)]
+ACTOR = "operator key"
+
+
+class TierBody(Struct):
+    tier: str
+    period_days: Days | None = None
+
+
+class ExtendBody(Struct):
+    tier: str
+    period_days: Days
+
+
+class CreditsBody(Struct):
+    amount: Annotated[int, Meta(ge=1, le=1_000_000)]
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class Users:
+    def __init__(self, core: Core, callers: Callers) -> None:
+        self._credits = core.credits
+        self._callers = callers
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
+        self._answer(resp, self._key(req, user))
+
+    def on_put_tier(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
+        key = self._key(req, user)
+        body = read_json(req, TierBody)
+        self._credits.set_tier(key, body.tier, body.period_days, actor=ACTOR)
+        self._answer(resp, key)
+
+    def on_post_extend(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
+        key = self._key(req, user)
+        body = read_json(req, ExtendBody)
+        self._credits.extend_tier(key, body.tier, body.period_days, actor=ACTOR)
+        self._answer(resp, key)
+
+    def on_post_credits(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
+        key = self._key(req, user)
+        body = read_json(req, CreditsBody)
+        self._credits.grant(key, body.amount, reason=body.reason, actor=ACTOR, make_row=True)
+        self._answer(resp, key)
+
+    def _key(self, req: falcon.Request, user: str) -> str:
+        self._callers.require_operator(req)
+        return f"user:{check_id(user, 'the user id')}"
+
+    def _answer(self, resp: falcon.Response, key: str) -> None:
+        answer(resp, {"ok": True, "user": self._credits.user(key)})

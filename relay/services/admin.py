@@ -1,0 +1,111 @@
+"""The operator's password and sessions."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from relay.domain.instants import iso, utcnow
+from relay.errors import TooMany
+from relay.ports.storage import Storage
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+SESSION_HOURS = 24
+WAITING_ROOM = 4
+PASSWORD_KEY = "admin-password"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    csrf_token: str
+
+
+class Admin:
+    """`password`: the one from the environment or the file; None: the stored one counts."""
+
+    def __init__(self, storage: Storage, password: str | None, clock: Callable[[], datetime] = utcnow) -> None:
+        self._storage = storage
+        self._password = password
+        self._hash: str | None = None
+        self._clock = clock
+        self._hashing = threading.Lock()
+        self._room = threading.BoundedSemaphore(1 + WAITING_ROOM)
+
+    def first_password(self) -> str | None:
+        """Without any password yet: make one, store its hash, return it to be shown once."""
+        if self._password is not None:
+            return None
+        if self._storage.read(lambda tx: tx.get("settings", PASSWORD_KEY)) is not None:
+            return None
+        password = secrets.token_urlsafe(18)
+        hashed = _hasher().hash(password)
+        self._storage.transact(lambda tx: tx.put("settings", PASSWORD_KEY, {"argon2": hashed}))
+        return password
+
+    def check_password(self, password: str) -> bool:
+        """One at a time (a hash costs 64 MB and a core), four may wait; TooMany for the next, before any hashing."""
+        if not self._room.acquire(blocking=False):
+            raise TooMany("other logins are being checked; try again in a few seconds", retry_after=3)
+        try:
+            with self._hashing:
+                return self._verify(password)
+        finally:
+            self._room.release()
+
+    def _verify(self, password: str) -> bool:
+        from argon2.exceptions import Argon2Error, InvalidHashError
+
+        try:
+            return bool(_hasher().verify(self._expected(), password))
+        except (Argon2Error, InvalidHashError):
+            return False
+
+    def _expected(self) -> str:
+        if self._hash is None:
+            if self._password is not None:
+                self._hash = _hasher().hash(self._password)
+            else:
+                stored = self._storage.read(lambda tx: tx.get("settings", PASSWORD_KEY)) or {}
+                self._hash = str(stored.get("argon2", ""))
+        return self._hash
+
+    def login(self) -> tuple[str, Session]:
+        """A new session: its secret for the cookie, and the rest."""
+        token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        expires = self._clock() + timedelta(hours=SESSION_HOURS)
+        doc = {"csrf_token": csrf, "expires_at": iso(expires)}
+        self._storage.transact(lambda tx: tx.put("sessions", _key(token), doc))
+        return token, Session(csrf)
+
+    def session(self, token: str) -> Session | None:
+        doc = self._storage.read(lambda tx: tx.get("sessions", _key(token)))
+        if doc is None or doc["expires_at"] <= (iso(self._clock()) or ""):
+            return None
+        return Session(doc["csrf_token"])
+
+    def logout(self, token: str) -> None:
+        self._storage.transact(lambda tx: tx.delete("sessions", _key(token)))
+
+
+def same(one: str, other: str) -> bool:
+    """Equal, in constant time."""
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def _key(token: str) -> str:
+    """Sessions are kept under a hash: who reads the data dir cannot log in with it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _hasher() -> PasswordHasher:
+    from argon2 import PasswordHasher
+
+    return PasswordHasher()

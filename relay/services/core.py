@@ -1,0 +1,79 @@
+"""The relay put together: one object that everything served is reached through."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from relay.config import Config
+from relay.loader import Registry
+from relay.ports.storage import COLLECTIONS, STREAMS, Storage
+from relay.services.admin import Admin
+from relay.services.credits import Credits
+from relay.services.housekeeping import Housekeeping
+from relay.services.infer import Infer
+from relay.services.meter import Meter
+from relay.services.policy import Policy
+from relay.services.verify import adopt_outside_changes
+
+log = structlog.get_logger("relay")
+
+
+class Core:
+    """Opens the storage, so making one takes the data dir. `close()` leaves it at rest."""
+
+    def __init__(self, config: Config, registry: Registry, data_dir: Path) -> None:
+        settings = config.settings
+        self.config = config
+        self.settings = settings
+        self.registry = registry
+        self.data_dir = data_dir
+        self.spool_dir = data_dir / "spool"
+        self.started = time.monotonic()
+        self.draining = threading.Event()
+        self.tested = threading.Event()
+        self.policy = Policy.of(settings)
+        self.storage: Storage = registry.storage
+        self.storage.open(data_dir, COLLECTIONS, STREAMS)
+        self.meter = Meter(self.storage, self.policy)
+        inference = settings.relay.threads - settings.relay.reserve_threads
+        self.infer = Infer(self.meter, registry.backends, registry.routes, inference)
+        self.credits = Credits(self.storage, self.policy)
+        self.admin = Admin(self.storage, settings.relay.admin_password)
+        self.housekeeping = Housekeeping(self.storage, self.meter, self.policy, settings.retention)
+
+    def start(self) -> None:
+        """What `serve` does before its port opens: give back what a dead process held, adopt edits by hand."""
+        swept = self.meter.sweep(lambda owner: owner != self.meter.owner)
+        if swept:
+            log.warning("holds_given_back", jobs=swept, note="the process that held them is gone")
+        adopt_outside_changes(self.storage, self.policy)
+        self._reindex_if_tiers_changed()
+        self.housekeeping.start()
+
+    def _reindex_if_tiers_changed(self) -> None:
+        """Sorted columns depend on the tiers; a change of them recomputes every row, in the background."""
+        now = hashlib.sha256(msgspec.json.encode(self.policy.tiers, order="sorted")).hexdigest()
+        before = self.storage.read(lambda tx: tx.get("settings", "tiers"))
+        if before == {"sha256": now}:
+            return
+
+        def reindex() -> None:
+            self.housekeeping.reindex()
+            self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": now}))
+
+        if before is None:
+            self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": now}))
+        else:
+            threading.Thread(target=reindex, name="reindex", daemon=True).start()
+
+    def close(self) -> None:
+        self.housekeeping.stop()
+        for backend in self.registry.backends.values():
+            backend.close()
+        self.storage.close()

@@ -1,0 +1,123 @@
+"""What has to happen by itself: dead holds go back, months roll, old records go.
+
+One thread; each round does a bounded amount of work, and a failing round is logged and tried again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from relay.books import accounts, jobs
+from relay.domain import tiers
+from relay.domain.instants import iso, utcnow
+from relay.errors import RelayError
+from relay.ports.storage import Storage, Tx
+from relay.services.meter import Meter
+from relay.services.policy import Policy
+from relay.settings import RetentionSettings
+
+log = structlog.get_logger("relay.housekeeping")
+BATCH = 200
+DEDUP_DAYS = 180
+"""How long the key of a settled payment is kept, whatever `retention` says."""
+
+
+class Housekeeping:
+    def __init__(
+        self,
+        storage: Storage,
+        meter: Meter,
+        policy: Policy,
+        retention: RetentionSettings,
+        clock: Callable[[], datetime] = utcnow,
+    ) -> None:
+        self._storage = storage
+        self._meter = meter
+        self._policy = policy
+        self._retention = retention
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        rounds = 0
+        while True:
+            try:
+                self._meter.sweep(nobody)
+                if rounds % 4 == 0:
+                    self.roll_due()
+                if rounds % 240 == 0:
+                    self.prune()
+            except RelayError as exc:
+                log.warning("housekeeping_failed", error=exc.message)
+            rounds += 1
+            if self._stop.wait(15):
+                return
+
+    def roll_due(self) -> int:
+        """Book the months and subscriptions that are over, so that sorted columns stay true."""
+        rolled = 0
+        while n := self._storage.transact(self._roll_batch):
+            rolled += n
+        return rolled
+
+    def _roll_batch(self, tx: Tx) -> int:
+        now = self._clock()
+        rows = tx.scan(accounts.COLL, "due_at", None, iso(now), limit=BATCH)
+        for key, doc in rows:
+            account = accounts.load(doc)
+            for draft in tiers.refresh(account, self._policy.tiers, now):
+                accounts.book(tx, key, account, draft, self._policy.tiers, now, actor="relay")
+            accounts.put(tx, key, account, self._policy.tiers, now)
+        return len(rows)
+
+    def prune(self) -> None:
+        """Delete what is past its retention. The ledger is kept for ever."""
+        now = self._clock()
+        jobs_before = now - timedelta(days=self._retention.jobs_days)
+        while self._storage.transact(lambda tx: jobs.prune(tx, jobs_before)):
+            pass
+        keys_before = iso(now - timedelta(days=DEDUP_DAYS))
+        while self._storage.transact(lambda tx: _prune(tx, "processed-webhooks", "value", keys_before)):
+            pass
+        while self._storage.transact(lambda tx: _prune(tx, "sessions", "expires_at", iso(now))):
+            pass
+        self._storage.sweep_blobs(3600)
+
+    def reindex(self) -> int:
+        """Recompute the sorted fields of every row, after the operator changed the tiers."""
+        after: str | None = None
+        n = 0
+        while keys := self._storage.transact(lambda tx, after=after: self._reindex_batch(tx, after)):  # type: ignore[misc]
+            after, n = keys[-1] + "\0", n + len(keys)
+        return n
+
+    def _reindex_batch(self, tx: Tx, after: str | None) -> list[str]:
+        now = self._clock()
+        rows = tx.scan(accounts.COLL, None, after, limit=BATCH)
+        for key, doc in rows:
+            accounts.put(tx, key, accounts.load(doc), self._policy.tiers, now)
+        return [key for key, _ in rows]
+
+
+def nobody(_owner: str) -> bool:
+    """No owner is known to be dead: for a storage that one process has to itself."""
+    return False
+
+
+def _prune(tx: Tx, coll: str, index: str, until: str | None) -> int:
+    rows = tx.scan(coll, index, None, until, limit=BATCH)
+    for key, _ in rows:
+        tx.delete(coll, key)
+    return len(rows)

@@ -1,0 +1,326 @@
+"""Hold, call, settle: one credit for one answer, once.
+
+`begin` takes the hold, in one transaction. The call runs with no lock held. `settle` or `release` ends it,
+in one transaction. Only an open hold can be settled or released, so whatever is repeated, late or raced
+books nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from relay.books import accounts, holds, jobs
+from relay.crash import crash_point
+from relay.domain import tiers
+from relay.domain.accounts import Account, spend
+from relay.domain.credits import credits_view, current
+from relay.domain.holds import Hold, give_back
+from relay.domain.instants import iso, utcnow
+from relay.domain.jobs import SERVER_ID, Job, closed, server_id
+from relay.domain.ledger import Draft
+from relay.domain.tiers import Tier
+from relay.errors import Conflict, Forbidden, PaymentRequired, RelayError
+from relay.ports.auth import Identity
+from relay.ports.storage import ReadTx, Storage, Tx
+from relay.services import meter_gemini
+from relay.services.policy import Policy
+
+log = structlog.get_logger("relay.meter")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One running call of a job. `job_name`: the caller's id of the job, or the server's."""
+
+    id: str
+    identity: Identity
+    job_id: str
+    job_name: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`charged`: credits this very call cost. `credits`: what is left, in the contract's shape."""
+
+    charged: int
+    credits: dict[str, Any]
+
+
+class Meter:
+    def __init__(self, storage: Storage, policy: Policy, clock: Callable[[], datetime] = utcnow) -> None:
+        self._storage = storage
+        self.policy = policy
+        self._clock = clock
+        self.owner = f"process:{secrets.token_hex(8)}"
+        self._running: set[str] = set()
+
+    def begin(self, identity: Identity, name: str | None, task: str) -> Call:
+        """Take the job's hold, or join it. Raises PaymentRequired, Conflict (job_closed) or Forbidden (blocked)."""
+        call_id, anonymous = secrets.token_hex(8), f"job_{secrets.token_hex(12)}"
+        self._running.add(call_id)
+
+        def begin(tx: Tx) -> Call:
+            job_id = anonymous if name is None else self._job_id(tx, identity.account, name)
+            call = Call(call_id, identity, job_id, name or anonymous, task)
+            self._begin(tx, call)
+            return call
+
+        try:
+            call = self._storage.transact(begin)
+        except BaseException:
+            self._running.discard(call_id)
+            raise
+        crash_point("meter.held")
+        return call
+
+    def settle(self, call: Call, *, backend: str, model: str, cost_class: str) -> Receipt:
+        """The answer is here: charge the job, unless it is paid. Durable when this returns."""
+        try:
+            receipt = self._storage.transact(lambda tx: self._settle(tx, call, backend, model, cost_class))
+        finally:
+            self._running.discard(call.id)
+        crash_point("meter.settled")
+        return receipt
+
+    def release(self, call: Call, error: RelayError | None = None) -> None:
+        """The call ended without an answer: give the credit back when no other call of the job runs."""
+        try:
+            self._storage.transact(lambda tx: self._release(tx, call, error))
+        finally:
+            self._running.discard(call.id)
+        crash_point("meter.released")
+
+    def claim_gemini(self, call: Call) -> bool:
+        """Count the job against the gemini limit before an attempt there; False when that is not possible."""
+        return self._storage.transact(lambda tx: meter_gemini.claim(tx, call, self.owner, self.policy, self._clock()))
+
+    def read(self, identity: Identity) -> dict[str, Any]:
+        """The caller's `credits` object with `subscription_expires_at`; makes no row."""
+
+        def read(tx: ReadTx) -> dict[str, Any]:
+            account = current(accounts.get(tx, identity.account), self.policy.tiers, now)
+            view = credits_view(account, self.tier(account, identity, now), allowance=identity.allowance)
+            return view | {"subscription_expires_at": iso(account.subscription_expires_at)}
+
+        now = self._clock()
+        return self._storage.read(read)
+
+    def tier(self, account: Account, identity: Identity, now: datetime) -> Tier:
+        """What the credential grants, else what the row says."""
+        granted = self.policy.tiers.get(identity.tier) if identity.tier else None
+        return granted or tiers.tier_of(account, self.policy.tiers, now)
+
+    def sweep(self, dead: Callable[[str], bool]) -> int:
+        """Give back what dead owners hold, and what this process holds for no running call."""
+        swept, after = 0, ""
+        while page := self._storage.read(lambda tx, after=after: holds.page(tx, after)):  # type: ignore[misc]
+            after = page[-1].job
+            for hold in page:
+                if lost := self._lost(hold, dead):
+                    self._storage.transact(lambda tx, job=hold.job, lost=lost: self._sweep_one(tx, job, lost))  # type: ignore[misc]
+                    swept += 1
+        return swept
+
+    def _job_id(self, tx: ReadTx, account: str, name: str) -> str:
+        """A caller may also name a job by the server's id of a job of its own."""
+        if SERVER_ID.fullmatch(name):
+            job, hold = jobs.get(tx, name), holds.get(tx, name)
+            if account in {job and job.account, hold and hold.account}:
+                return name
+        return server_id(account, name)
+
+    def _begin(self, tx: Tx, call: Call) -> None:
+        now, key = self._clock(), call.identity.account
+        account = accounts.get(tx, key)
+        if account is not None and account.blocked:
+            raise Forbidden("this account is blocked; ask the operator of this relay", code="blocked")
+        job = jobs.get(tx, call.job_id)
+        if job is not None and job.paid_at is not None:
+            self._follow_up(tx, call, job, now)
+            return
+        hold = holds.get(tx, call.job_id)
+        if hold is None:
+            self._take(tx, call, account, now)
+        else:
+            hold.calls[call.id] = self.owner
+            holds.put(tx, hold)
+
+    def _follow_up(self, tx: Tx, call: Call, job: Job, now: datetime) -> None:
+        rule = self.policy.jobs
+        if closed(job, now, window_hours=rule.free_window_hours, max_calls=rule.max_calls):
+            raise Conflict(
+                f"job {call.job_name} is closed: a paid job takes {rule.max_calls} calls within"
+                f" {rule.free_window_hours:g} hours. Start a new job id",
+                code="job_closed",
+            )
+        job.calls += 1
+        jobs.put(tx, call.job_id, job)
+
+    def _take(self, tx: Tx, call: Call, account: Account | None, now: datetime) -> None:
+        key, policy = call.identity.account, self.policy
+        fresh = account is None
+        account = account or Account(created_at=now)
+        drafts = self._licence_tier(account, call.identity, now, fresh=fresh)
+        drafts += tiers.refresh(account, policy.tiers, now)
+        tier = self.tier(account, call.identity, now)
+        bucket = tiers.next_bucket(account, tier, allowance=call.identity.allowance)
+        if bucket is None:
+            raise PaymentRequired(
+                "no credits left. Buy a package, or wait for the next month of your tier",
+                details={
+                    "needed": 1,
+                    "available": 0,
+                    "packages": [package.id for package in policy.packages],
+                    "checkout_path": "/relay/credits/checkout",
+                },
+            )
+        for draft in drafts:
+            accounts.book(tx, key, account, draft, policy.tiers, now, actor="relay")
+        spend(account, bucket)
+        account.held += 1
+        account.last_active_at = now
+        accounts.put(tx, key, account, policy.tiers, now)
+        cycle = account.cycle_started_at if tier.counts == "monthly" else None
+        running = {call.id: self.owner}
+        holds.put(tx, Hold(key, call.job_id, bucket, now, running, cycle, name=call.job_name, task=call.task))
+
+    def _licence_tier(self, account: Account, identity: Identity, now: datetime, *, fresh: bool) -> list[Draft]:
+        if identity.tier is None or identity.tier == account.tier_snapshot or identity.tier not in self.policy.tiers:
+            return []
+        return tiers.change_tier(account, self.policy.tiers, identity.tier, now, fresh=fresh, reason="licence")
+
+    def _settle(self, tx: Tx, call: Call, backend: str, model: str, cost_class: str) -> Receipt:
+        now, key = self._clock(), call.identity.account
+        account = accounts.get(tx, key) or Account()
+        hold, job = holds.get(tx, call.job_id), jobs.get(tx, call.job_id)
+        charged = 0
+        if hold is not None and hold.follow_up and cost_class != meter_gemini.COST_CLASS:
+            self._end_calls(tx, hold, [c for c in hold.calls if c == call.id], None)
+            account = accounts.get(tx, key) or account
+        elif hold is not None and call.id in hold.calls:
+            tier = self.tier(account, call.identity, now)
+            meter_gemini.answered(account, hold, call.id, cost_class, room=tiers.allowance_left(account, tier) != 0)
+            charged = self._charge(tx, call, account, hold, job, now, backend, model)
+        elif job is None or job.paid_at is None:
+            log.warning(
+                "late_settle", job=call.job_id, note="the hold was given back before the answer; booked nothing"
+            )
+        view = credits_view(account, self.tier(account, call.identity, now), allowance=call.identity.allowance)
+        return Receipt(charged, {"charged": charged} | view)
+
+    def _charge(
+        self,
+        tx: Tx,
+        call: Call,
+        account: Account,
+        hold: Hold,
+        job: Job | None,
+        now: datetime,
+        backend: str,
+        model: str,
+    ) -> int:
+        """Turn the hold into entries. 0 when the job was paid and only gemini was held."""
+        key, tiers_now = call.identity.account, self.policy.tiers
+        if hold.follow_up:
+            drafts = meter_gemini.charge_follow_up(account, hold, job)
+        else:
+            drafts = [charge_draft(hold, call.task)]
+            account.held -= 1
+        for draft in drafts:
+            accounts.book(tx, key, account, draft, tiers_now, now, actor=key, reference=call.job_id)
+        if hold.follow_up and job is not None:
+            job.gemini = hold.gemini or job.gemini
+            job.bucket = hold.bucket or job.bucket
+        else:
+            job = self._paid_job(call, hold, now, backend, model)
+        jobs.put(tx, call.job_id, job)
+        holds.delete(tx, hold)
+        account.last_active_at = now
+        accounts.put(tx, key, account, tiers_now, now)
+        return 0 if hold.follow_up else 1
+
+    def _paid_job(self, call: Call, hold: Hold, now: datetime, backend: str, model: str) -> Job:
+        return Job(
+            account=hold.account,
+            name=call.job_name,
+            task=call.task,
+            created_at=hold.created_at,
+            account_at=f"{hold.account} {iso(hold.created_at)}",
+            paid_at=now,
+            bucket=hold.bucket,
+            cycle=hold.cycle,
+            gemini=hold.gemini,
+            calls=len(hold.calls),
+            backend=backend,
+            model=model,
+        )
+
+    def _release(self, tx: Tx, call: Call, error: RelayError | None) -> None:
+        job = jobs.get(tx, call.job_id)
+        if job is not None and job.paid_at is not None:
+            job.calls = max(1, job.calls - 1)
+            jobs.put(tx, call.job_id, job)
+        hold = holds.get(tx, call.job_id)
+        if hold is not None and call.id in hold.calls:
+            self._end_calls(tx, hold, [call.id], error)
+
+    def _end_calls(self, tx: Tx, hold: Hold, calls: list[str], error: RelayError | None) -> None:
+        now = self._clock()
+        account = accounts.get(tx, hold.account) or Account()
+        for call_id in calls:
+            del hold.calls[call_id]
+        if hold.calls:
+            tier = tiers.tier_of(account, self.policy.tiers, now)
+            room = tiers.allowance_left(account, tier) != 0
+            meter_gemini.ended(account, hold, calls, room=room)
+            holds.put(tx, hold)
+        else:
+            give_back(account, hold)
+            holds.delete(tx, hold)
+            if not hold.follow_up:
+                jobs.put(tx, hold.job, self._failed_job(hold, error))
+        accounts.put(tx, hold.account, account, self.policy.tiers, now)
+
+    def _failed_job(self, hold: Hold, error: RelayError | None) -> Job:
+        what = {"code": error.code, "message": error.message[:500]} if error else {"code": "abandoned", "message": ""}
+        return Job(
+            account=hold.account,
+            name=hold.name,
+            task=hold.task,
+            created_at=hold.created_at,
+            account_at=f"{hold.account} {iso(hold.created_at)}",
+            error=what,
+        )
+
+    def _lost(self, hold: Hold, dead: Callable[[str], bool]) -> list[str]:
+        return [
+            call_id
+            for call_id, owner in hold.calls.items()
+            if dead(owner) or (owner == self.owner and call_id not in self._running)
+        ]
+
+    def _sweep_one(self, tx: Tx, job: str, lost: list[str]) -> None:
+        hold = holds.get(tx, job)
+        if hold is not None and (still := [call_id for call_id in lost if call_id in hold.calls]):
+            self._end_calls(tx, hold, still, None)
+
+
+def charge_draft(hold: Hold, task: str) -> Draft:
+    """The entry that turns an unpaid job's hold into a charge."""
+    counted = hold.gemini if hold.gemini in {"lifetime", "monthly"} else ""
+    return Draft(
+        "charge",
+        hold.bucket,
+        -1,
+        task,
+        gemini=1 if counted else 0,
+        gemini_bucket=counted,
+        cycle=hold.cycle if "monthly" in {hold.bucket, counted} else None,
+    )

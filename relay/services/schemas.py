@@ -1,0 +1,75 @@
+"""JSON Schemas that callers give, and answers that must satisfy them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from relay.errors import Invalid, UpstreamFailed
+
+MAX_SCHEMA_BYTES = 64 * 1024
+
+
+def check_schema(schema: dict[str, Any]) -> None:
+    """Raises Invalid for what is not a JSON Schema, or could send the validator elsewhere or keep it busy.
+
+    A `$ref` may only point inside the schema. Regular expressions are refused: Python's can take for ever
+    on a text made for it.
+    """
+    from jsonschema import SchemaError
+    from jsonschema.validators import validator_for
+
+    if len(msgspec.json.encode(schema)) > MAX_SCHEMA_BYTES:
+        raise Invalid(f"the schema is larger than {MAX_SCHEMA_BYTES} bytes", "schema")
+    _walk(schema, 0)
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as exc:
+        raise Invalid(f"not a JSON Schema: {exc.message}"[:300], "schema") from None
+    except Exception as exc:
+        raise Invalid(f"not a usable JSON Schema: {type(exc).__name__}", "schema") from exc
+
+
+def _walk(node: Any, depth: int) -> None:
+    if depth > 64:
+        raise Invalid("the schema is nested deeper than 64 levels", "schema")
+    if isinstance(node, list):
+        for item in node:
+            _walk(item, depth + 1)
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        if key in {"$ref", "$dynamicRef"} and isinstance(value, str) and not value.startswith("#"):
+            raise Invalid("a $ref must point inside the schema (#/…)", "schema")
+        # A property may be called "pattern"; then its value is a schema, not a regular expression.
+        if key == "patternProperties" or (key == "pattern" and isinstance(value, str)):
+            raise Invalid(f"{key} is not supported in a schema here; check the text in your app", "schema")
+        _walk(value, depth + 1)
+
+
+def parse_answer(text: str, schema: Mapping[str, Any], backend: str) -> Any:
+    """The JSON in `text`, valid against `schema`; a code fence around it is forgiven. Raises UpstreamFailed."""
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    try:
+        data = msgspec.json.decode(_unfenced(text))
+    except (msgspec.DecodeError, RecursionError):
+        raise UpstreamFailed(f"{backend} answered text that is not JSON, though a schema was given") from None
+    validator = validator_for(schema)(schema, registry=Registry())
+    try:
+        error = next(validator.iter_errors(data), None)
+    except Exception as exc:
+        raise Invalid(f"the schema cannot be applied: {type(exc).__name__}", "schema") from exc
+    if error is not None:
+        raise UpstreamFailed(f"{backend} answered JSON that does not fit the schema at {error.json_path}")
+    return data
+
+
+def _unfenced(text: str) -> str:
+    text = text.strip()
+    if text.startswith("```"):
+        text = text.partition("\n")[2].rpartition("```")[0]
+    return text

@@ -1,0 +1,143 @@
+"""Recompute every balance from the ledger, and enter what was changed by hand into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from relay.books import accounts, holds
+from relay.domain.accounts import PREFIXES, Account
+from relay.domain.instants import utcnow
+from relay.domain.ledger import Draft, Entry, Sums, differences, digest
+from relay.errors import ConfigError
+from relay.ports.storage import ReadTx, Storage, Tx
+from relay.services.policy import Policy
+
+log = structlog.get_logger("relay.books")
+PAGE = 200
+
+
+def verify(storage: Storage, progress: Callable[[int, int], None] = lambda _done, _all: None) -> dict[str, Any]:
+    """`{"ok", "accounts", "entries", "different": [{"credit_key", "differences", "chain"}]}`.
+
+    Each account is checked in a consistent view of its own, so this runs beside live traffic.
+    """
+    different, entries, done = [], 0, 0
+    keys = storage.read(lambda tx: set(tx.partitions("ledger")))
+    total = storage.read(lambda tx: tx.count(accounts.COLL))
+    for page in _pages(storage):
+        for key in page:
+            keys.discard(key)
+            found, n = storage.read(lambda tx, key=key: _check(tx, key))  # type: ignore[misc]
+            entries += n
+            different += [found] if found else []
+        done += len(page)
+        progress(done, max(done, total))
+    for key in sorted(keys):
+        found, n = storage.read(lambda tx, key=key: _check(tx, key))  # type: ignore[misc]
+        entries += n
+        different += [found] if found else []
+    return {"ok": not different, "accounts": done, "entries": entries, "different": different}
+
+
+def _pages(storage: Storage) -> Iterator[list[str]]:
+    after: str | None = None
+    while rows := storage.read(lambda tx, after=after: tx.scan(accounts.COLL, None, after, limit=PAGE)):  # type: ignore[misc]
+        yield [key for key, _ in rows]
+        after = rows[-1][0] + "\0"
+
+
+def _check(tx: ReadTx, key: str) -> tuple[dict[str, Any] | None, int]:
+    account = accounts.get(tx, key) or Account()
+    sums, chain, n = add_up(tx, key, account)
+    found = differences(account, sums, holds.of_account(tx, key))
+    if not found and chain:
+        return None, n
+    what = {name: {"row": row, "ledger": ledger} for name, (row, ledger) in found.items()}
+    return {"credit_key": key, "differences": msgspec.to_builtins(what), "chain": "whole" if chain else "broken"}, n
+
+
+def add_up(tx: ReadTx, key: str, account: Account) -> tuple[Sums, bool, int]:
+    """The sums of the account's entries, whether their hashes chain up to the row's head, and how many there are."""
+    sums, expected, count = Sums.of(account), account.head, 0
+    before: int | None = None
+    while page := tx.read("ledger", key, before=before, limit=PAGE):
+        for n, doc in page:
+            entry = msgspec.convert(doc, Entry)
+            sums.add(entry)
+            if entry.hash != expected or digest(entry) != entry.hash or entry.n != n:
+                expected = "broken"
+            elif expected != "broken":
+                expected = entry.prev
+            count += 1
+        before = page[-1][0]
+    return sums, expected == "" and count == account.entries, count
+
+
+def adopt_outside_changes(storage: Storage, policy: Policy, clock: Callable[[], datetime] = utcnow) -> int:
+    """After the rows were edited by hand: one `adjust` entry for each row that differs; returns how many.
+
+    A key without a prefix becomes an install's. A row that was deleted comes back empty: its history stays.
+    """
+    where = storage.outside_changes().get(accounts.COLL)
+    if where is None:
+        return 0
+    log.warning("edited_by_hand", where=where, note="each changed row gets an adjust entry in the ledger")
+    adjusted = 0
+    seen: set[str] = set()
+    for page in list(_pages(storage)):
+        for key in page:
+            full = key if key.partition(":")[0] in PREFIXES and ":" in key else f"inst:{key}"
+            seen.add(full)
+            adjusted += storage.transact(
+                lambda tx, key=key, full=full: _adopt(tx, key, full, where, policy, clock())  # type: ignore[misc]
+            )
+    for key in set(storage.read(lambda tx: tx.partitions("ledger"))) - seen:
+        adjusted += storage.transact(lambda tx, key=key: _adopt(tx, key, key, where, policy, clock()))  # type: ignore[misc]
+    return adjusted
+
+
+def _adopt(tx: Tx, key: str, full: str, where: str, policy: Policy, now: datetime) -> bool:
+    try:
+        account = accounts.get(tx, key) or Account(created_at=now)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(
+            f"{where}: row {key!r}: {exc}. Correct it by hand, or restore the file from a backup"
+        ) from None
+    if key != full:
+        if accounts.get(tx, full) is not None:
+            raise ConfigError(f"{where}: rows {key!r} and {full!r} are the same install; keep one of them")
+        tx.delete(accounts.COLL, key)
+    newest = tx.read("ledger", full, limit=1)
+    account.entries, account.head = (newest[0][0], newest[0][1]["hash"]) if newest else (0, "")
+    sums, _, _ = add_up(tx, full, account)
+    found = differences(account, sums, holds.of_account(tx, full))
+    account.held = found.pop("held", (0, account.held))[1]
+    if found:
+        _adjust(tx, full, account, found, policy, now)
+    accounts.put(tx, full, account, policy.tiers, now)
+    return bool(found)
+
+
+def _adjust(tx: Tx, key: str, account: Account, found: dict[str, Any], policy: Policy, now: datetime) -> None:
+    changes = {name: row - ledger for name, (row, ledger) in found.items() if isinstance(row, int)}
+    amount = (
+        changes.get("purchased_balance", 0) - changes.get("lifetime_consumed", 0) - changes.get("monthly_consumed", 0)
+    )
+    moved = "tier_snapshot" in found or "subscription_expires_at" in found
+    draft = Draft(
+        "adjust",
+        "",
+        amount,
+        "edited by hand",
+        changes=changes,
+        cycle=account.cycle_started_at,
+        tier=account.tier_snapshot if moved else None,
+        expires_at=account.subscription_expires_at if moved else None,
+    )
+    accounts.book(tx, key, account, draft, policy.tiers, now, actor="operator", reference="file")
+    log.warning("adjusted", account=key if key.startswith("user:") else key.partition(":")[0], changes=sorted(found))
