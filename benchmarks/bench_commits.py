@@ -136,8 +136,8 @@ def run(folder: Path, rounds: int, rows: int, seconds: float) -> None:
     variants: dict[str, Callable[[], float]] = {}
     for threads in (1, 16):
         variants[f"one fdatasync each, {threads} threads"] = partial(per_second, plain.commit, threads, seconds)
-        for name, storage in ((SMALL, small), (rows, large)):
-            variants[f"jsonfile, {name} rows, {threads} threads"] = partial(
+        for count, storage in ((SMALL, small), (rows, large)):
+            variants[f"jsonfile, {count} rows, {threads} threads"] = partial(
                 per_second, partial(commit_to, storage), threads, seconds
             )
     variants[f"cpu, {SMALL} rows"] = partial(cpu_each, small)
@@ -175,6 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="per variant and round")
     parser.add_argument("--dir", type=Path, default=None, help="on the disk to be measured")
     options = parser.parse_args(arguments)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one cpu, as `relay serve` does
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
         run(Path(folder), options.rounds, options.rows, options.seconds)
     return 0

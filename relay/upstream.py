@@ -214,19 +214,20 @@ class HTTPClient:
     def _pieces(self, response: BaseHTTPResponse, deadline: float, max_bytes: int) -> Iterator[bytes]:
         """The body, bounded in size and time. An answer that arrived at once is one piece."""
         total = 0
-        while piece := response.read1(PIECE_BYTES):
+        while True:
+            connection = response.connection  # None: back in the pool, because the body is complete
+            if isinstance(connection, _Connection) and connection.wire is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._timed_out()
+                connection.wire.settimeout(left)
+            piece = response.read1(PIECE_BYTES)
+            if not piece:
+                return
             total += len(piece)
             if total > max_bytes:
                 raise UpstreamFailed(f"{self.where} sent an answer of more than {max_bytes} bytes")
             yield piece
-            connection = response.connection
-            if connection is None:  # it is back in the pool, so the body is complete
-                continue
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise self._timed_out()
-            if isinstance(connection, _Connection) and connection.wire is not None:
-                connection.wire.settimeout(left)
 
     def _timed_out(self) -> UpstreamTimeout:
         return UpstreamTimeout(f"{self.where} did not finish its answer in time")

@@ -165,9 +165,8 @@ class Meter:
 
     def _take(self, tx: Tx, call: Call, account: Account | None, now: datetime) -> None:
         key, policy = call.identity.account, self.policy
-        fresh = account is None
         account = account or Account(created_at=now)
-        drafts = self._licence_tier(account, call.identity, now, fresh=fresh)
+        drafts = self._licence_tier(account, call.identity, now)
         drafts += tiers.refresh(account, policy.tiers, now)
         tier = self.tier(account, call.identity, now)
         bucket = tiers.next_bucket(account, tier, allowance=call.identity.allowance)
@@ -191,10 +190,11 @@ class Meter:
         running = {call.id: self.owner}
         holds.put(tx, Hold(key, call.job_id, bucket, now, running, cycle, name=call.job_name, task=call.task))
 
-    def _licence_tier(self, account: Account, identity: Identity, now: datetime, *, fresh: bool) -> list[Draft]:
+    def _licence_tier(self, account: Account, identity: Identity, now: datetime) -> list[Draft]:
+        """The row follows the licence. It never was in core, so it carries nothing over."""
         if identity.tier is None or identity.tier == account.tier_snapshot or identity.tier not in self.policy.tiers:
             return []
-        return tiers.change_tier(account, self.policy.tiers, identity.tier, now, fresh=fresh, reason="licence")
+        return tiers.change_tier(account, self.policy.tiers, identity.tier, now, fresh=True, reason="licence")
 
     def _settle(self, tx: Tx, call: Call, backend: str, model: str, cost_class: str) -> Receipt:
         now, key = self._clock(), call.identity.account

@@ -55,8 +55,9 @@ class InferenceConformance:
         assert transcript.segments
         starts = [segment.start for segment in transcript.segments]
         assert starts == sorted(starts)
-        for span in (*transcript.segments, *(word for segment in transcript.segments for word in segment.words)):
-            assert 0 <= span.start <= span.end <= transcript.duration
+        times = [(segment.start, segment.end) for segment in transcript.segments]
+        times += [(word.start, word.end) for segment in transcript.segments for word in segment.words]
+        assert all(0 <= start <= end <= transcript.duration for start, end in times)
         assert sorted(recording.parent.iterdir()) == before, "scratch files are removed"
 
     def test_a_file_that_is_no_recording_is_the_callers_mistake(

@@ -113,6 +113,6 @@ class _Nothing:
 
 
 BooksAgainstModel.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestBooksAgainstModel = pytest.mark.timeout(300)(BooksAgainstModel.TestCase)

@@ -98,12 +98,13 @@ def test_a_kept_connection_the_server_closed_meanwhile_is_replaced(client_for):
     assert server.connections == 4
 
 
-def test_a_kept_connection_lost_while_asking_is_not_asked_again(client_for):
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_kept_connection_lost_while_asking_is_not_asked_again(client_for, method):
     with Server(lambda request: reply() if request.path == "/first" else HANG_UP) as server:
         client = client_for(server)
         client.post_json("/first", {})
         with pytest.raises(OutcomeUnknown):
-            client.post_json("/second", {})
+            client.request(method, "/second")
     assert [request.path for request in server.requests] == ["/first", "/second"]
 
 
@@ -202,6 +203,8 @@ def test_a_server_that_does_not_answer_in_time_is_a_timeout(client_for):
             client_for(server).post_json("/", {}, timeout=0.2)
         with pytest.raises(UpstreamTimeout):
             client_for(server, read_timeout=0.2).post_json("/", {})
+        with pytest.raises(UpstreamTimeout):
+            client_for(server, read_timeout=0.2).post_json("/", {}, timeout=60)
         released.set()
 
 
@@ -215,6 +218,30 @@ def test_an_answer_that_drips_does_not_outlast_the_deadline(client_for, length, 
 
     with Server(on_head=drip) as server, pytest.raises(UpstreamTimeout):
         client_for(server).request("GET", "/", timeout=0.4)
+
+
+def test_an_answer_that_is_complete_after_the_deadline_is_too_late(client_for):
+    def late(request, connection):
+        server.stopping.wait(0.4)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\na")
+        server.stopping.wait(0.4)
+        connection.sendall(b"b")
+
+    with Server(on_head=late) as server, pytest.raises(UpstreamTimeout):
+        client_for(server).request("GET", "/", timeout=0.6)
+
+
+def test_a_server_that_reads_too_slowly_is_not_sent_the_rest(client_for, tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+
+    def sip(request, connection):
+        while not server.stopping.wait(0.02):
+            connection.recv(65536)
+
+    with Server(on_head=sip) as server, pytest.raises(UpstreamTimeout, match="while sending the file"):
+        client_for(server).post_multipart("/", [], ("file", "f", path, "audio/wav"), timeout=0.4)
 
 
 def test_a_call_without_time_is_not_sent(client_for):
@@ -278,6 +305,13 @@ def test_an_answer_over_the_limit_is_refused_and_the_client_goes_on(client_for, 
         with pytest.raises(UpstreamFailed, match="more than 1000 bytes"):
             client.request("GET", "/big", max_bytes=1000)
         assert len(client.request("GET", "/fits", max_bytes=1000).body) == 1000
+
+
+def test_an_answer_nobody_reads_to_its_end_is_hung_up_on(client_for):
+    with Server(lambda request: reply(200, b"x" * 10 * MIB)) as server:
+        with pytest.raises(UpstreamFailed) as failure:
+            client_for(server).request("GET", "/", max_bytes=1000)
+        assert server.closed.acquire(timeout=5), f"the server still waits after {failure.value}"
 
 
 def test_chunked_and_compressed_and_empty_answers_are_read_whole(client_for):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -93,6 +94,20 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.handle_close()
             return
         self.refuse(BadRequest(f"the request did not arrive within {seconds:g} seconds"))
+
+    def send_continue(self) -> None:
+        """waitress calls this from a worker too, which then writes the same bytes as the network thread."""
+        if threading.get_ident() == self.server.network_thread:
+            super().send_continue()
+        else:
+            self.server.pull_trigger(self._send_late_continue)
+
+    def _send_late_continue(self) -> None:
+        with self.requests_lock:
+            request = self.request
+            waits = request is not None and request.expect_continue and request.headers_finished
+            if waits and self.connected and not self.requests and not self.sent_continue:
+                super().send_continue()
 
     def service(self) -> None:
         super().service()

@@ -68,6 +68,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.options = options
         self.spool = Spool(options.spool_dir, options.max_spool_bytes)
         self.draining = False
+        self.network_thread = 0
         self._stop_at: float | None = None
         self._ended = False
         # Re-entrant: a signal handler may pull in the middle of a pull.
@@ -85,6 +86,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def run(self) -> bool:
         """Serve in this thread until `stop`. True when every request that had arrived got its answer."""
+        self.network_thread = threading.get_ident()
         self.task_dispatcher.set_thread_count(self.options.threads)
         try:
             while self._stop_at is None:
@@ -102,13 +104,14 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._stop_at = stop_at if self._stop_at is None else min(self._stop_at, stop_at)
         self.pull_trigger()
 
-    def pull_trigger(self) -> None:
+    def pull_trigger(self, then: Callable[[], None] | None = None) -> None:
+        """Wake the network thread, and let it run `then`."""
         # Under a lock, or the pipe could be closed and its number given to another file before the write.
         with self._trigger_lock:
             if not self._ended:
                 # A full pipe wakes the loop just as well.
                 with contextlib.suppress(BlockingIOError):
-                    super().pull_trigger()
+                    self.trigger.pull_trigger(then)
 
     def accept(self) -> Any:
         try:

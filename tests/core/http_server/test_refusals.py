@@ -112,6 +112,20 @@ def test_100_continue_is_sent_to_those_who_may_go_on(served: Running):
         assert json.loads(read_reply(sock).body)["size"] == 5
 
 
+def test_100_continue_waits_for_the_answer_before_it(served: Running):
+    with served.connect() as sock:
+        sock.sendall(b"GET /slow HTTP/1.1\r\n\r\nPOST /echo HTTP/1.1\r\nContent-Length: 5\r\nConnection: close\r\n")
+        sock.sendall(b"Expect: 100-continue\r\n\r\n")
+        assert served.app.entered.acquire(timeout=5)
+        served.app.release.set()
+        received = b""
+        while b"100 Continue\r\n\r\n" not in received:
+            received += sock.recv(1000)
+        sock.sendall(b"hello")
+        received += sock.makefile("rb").read()
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"100", b"200"]
+
+
 def test_expecting_100_continue_without_a_body_is_answered_at_once(served: Running):
     assert served.ask(b"GET /echo HTTP/1.1\r\nExpect: 100-continue\r\n\r\n").status == 200
 

@@ -18,6 +18,7 @@ class Disk:
         self.root = root
         self.fail_writes = False
         self.fail_syncs = False
+        self.only = ""  # the folder below root whose syncs fail
         self.synced = {}
         self._write = os.write
         monkeypatch.setattr(os, "write", self.write)
@@ -36,7 +37,7 @@ class Disk:
 
     def _watched(self, sync):
         def watched(fd):
-            if self.fail_syncs and self._path(fd).is_relative_to(self.root):
+            if self.fail_syncs and self._path(fd).is_relative_to(self.root / self.only):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             sync(fd)
             info = os.fstat(fd)
@@ -55,10 +56,10 @@ class Disk:
     def power_cut(self, data_dir: Path, target: Path) -> None:
         """Copy `data_dir` as a power cut would leave it: of every file, what had been synced."""
         shutil.copytree(data_dir, target)
-        for path in data_dir.rglob("*"):
-            if path.is_file():
-                copy = target / path.relative_to(data_dir)
-                length = min(self.synced.get(path.stat().st_ino, 0), path.stat().st_size)
+        for copy in target.rglob("*"):
+            if copy.is_file():
+                original = (data_dir / copy.relative_to(target)).stat()
+                length = min(self.synced.get(original.st_ino, 0), copy.stat().st_size)
                 os.truncate(copy, length)
                 self.synced[copy.stat().st_ino] = length
 

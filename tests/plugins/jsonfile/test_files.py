@@ -214,8 +214,7 @@ def test_a_file_that_may_not_grow_fails_the_write_and_later_ones_work(start, dat
 def test_a_failed_fsync_of_the_entries_stops_writing(start, disk):
     storage = start()
     fill(storage)
-    storage.checkpoint()
-    storage.transact(lambda tx: tx.append("log", "a", {}))
+    disk.only = "data/log"
     with disk.failing("fail_syncs"), pytest.raises(StorageUnavailable):
         storage.checkpoint()
     with pytest.raises(StorageUnavailable, match="started again"):

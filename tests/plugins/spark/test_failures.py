@@ -7,7 +7,7 @@ from relay_spark.failures import MAX_TRIES, MAX_WAIT, retry_after
 from structlog.testing import capture_logs
 
 from relay.errors import OutcomeUnknown, PluginError, Unavailable, UpstreamFailed, UpstreamTimeout
-from relay.ports.inference import CallContext, ChatRequest
+from relay.ports.inference import Audio, CallContext, ChatRequest, TranscribeRequest
 from relay.upstream import HTTPReply
 from tests.loopback import HANG_UP, Raw, json_reply, reply
 
@@ -137,10 +137,20 @@ def test_a_caller_who_hangs_up_ends_the_wait(spark, backend, ctx):
     assert len(spark.requests) == 1
 
 
-def test_a_caller_who_has_gone_is_noticed_while_decoding(transcribe, spark, ctx):
-    ctx.cancelled.set()
+def test_a_caller_who_goes_is_noticed_while_decoding(backend, recording, spark):
+    class GoneAfterOneSecondOfAudio(CallContext):
+        asked = 0
+
+        def remaining(self):
+            self.asked += 1
+            if self.asked > 1:
+                self.cancelled.set()
+            return super().remaining()
+
     with pytest.raises(Unavailable, match="cancelled"):
-        transcribe()
+        backend.transcribe(
+            TranscribeRequest(Audio(recording, "r.wav")), GoneAfterOneSecondOfAudio(deadline=time.monotonic() + 30)
+        )
     assert spark.requests == []
 
 
