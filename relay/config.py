@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,76 +11,109 @@ from typing import Any
 import msgspec
 import tomli
 
+from relay.complaints import Complaints
 from relay.errors import ConfigError
-from relay.settings import Settings
-from relay.tables import Table, convert
+from relay.settings import RelaySettings, Settings, TierSettings
+from relay.tables import Table, convert, is_reference
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`plugins`: the tables of the enabled plugins in the order of asking; `disabled`: names switched off.
+    """`plugins`: the tables of the enabled plugins in the order of asking.
 
-    `instances`: names of sub-tables, which may be the names of backends."""
+    `instances`: names of the plugins' sub-tables, which may be the names of backends."""
 
     settings: Settings
     plugins: dict[str, Table]
-    disabled: tuple[str, ...]
     instances: frozenset[str]
     warnings: tuple[str, ...]
     path: Path
 
 
 def load_config(path: Path) -> Config:
-    """Read and check the file. Raises ConfigError that names the key, or the line of a syntax error."""
+    """Read and check the file. Raises ConfigError that names each wrong key, or the line of a syntax error."""
     raw = _parse(path)
     tables = raw.pop("plugins", {})
-    if not isinstance(tables, dict):
-        raise ConfigError("plugins: write a table [plugins.NAME] for each plugin")
-    settings, warnings = _settings(raw)
-    plugins: dict[str, Table] = {}
-    disabled: list[str] = []
-    for name, values in tables.items():
-        if not isinstance(values, dict):
-            raise ConfigError(f"plugins.{name}: must be a table [plugins.{name}]")
-        enabled = values.pop("enabled", True)
-        if not isinstance(enabled, bool):
-            raise ConfigError(f"plugins.{name}.enabled: must be true or false")
-        if enabled:
-            plugins[name] = Table(values, f"plugins.{name}")
-            warnings += [_plain(where) for where in plugins[name].plain_secrets]
-        else:
-            disabled.append(name)
-    instances = frozenset(key for values in tables.values() for key, value in values.items() if isinstance(value, dict))
-    return Config(settings, plugins, tuple(disabled), instances, tuple(warnings), path)
+    complaints = Complaints()
+    with complaints.collected():
+        plugins, instances = _plugins(tables)
+    with complaints.collected():
+        settings, plain = _settings(raw)
+    complaints.settle()
+    for table in plugins.values():
+        plain += table.plain_secrets
+    return Config(settings, plugins, instances, tuple(_plain(where) for where in plain), path)
 
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomli.loads(path.read_text(encoding="utf-8"))
+        return tomli.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file. Give --config FILE or set RELAY_CONFIG; the repository has a plugins.toml"
         ) from None
-    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as exc:
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from None
+    except ValueError as exc:
         raise ConfigError(f"{path}: {exc}") from None
 
 
+def _plugins(tables: Any) -> tuple[dict[str, Table], frozenset[str]]:
+    if not isinstance(tables, dict):
+        raise ConfigError("plugins: write a table [plugins.NAME] for each plugin")
+    complaints = Complaints()
+    plugins: dict[str, Table] = {}
+    instances: set[str] = set()
+    for name, values in tables.items():
+        with complaints.collected():
+            if not isinstance(values, dict):
+                raise ConfigError(f"plugins.{name}: must be a table [plugins.{name}]")
+            enabled = values.pop("enabled", True)
+            if not isinstance(enabled, bool):
+                raise ConfigError(f"plugins.{name}.enabled: must be true or false")
+            instances |= {key for key, value in values.items() if isinstance(value, dict) and not is_reference(value)}
+            if enabled:
+                plugins[name] = Table(values, f"plugins.{name}")
+    complaints.settle()
+    return plugins, frozenset(instances)
+
+
 def _settings(raw: dict[str, Any]) -> tuple[Settings, list[str]]:
-    known = {field.name: field for field in msgspec.structs.fields(Settings)}
+    """The settings, and the dotted paths of secrets written out in them."""
+    known = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    complaints = Complaints()
     values: dict[str, Any] = {}
-    warnings: list[str] = []
+    plain: list[str] = []
     for name, value in raw.items():
-        if name not in known:
-            raise ConfigError(f"{name}: unknown key")
-        missing: dict[str, str] = {}
-        if name == "relay" and isinstance(value, dict):
-            table = Table(value, "relay")
-            warnings += [_plain(where) for where in table.plain_secrets]
-            value, missing = table.plain(), table.missing
-        values[name] = convert(value, known[name].type, name, missing)
+        with complaints.collected():
+            if name not in known:
+                raise ConfigError(f"{name}: unknown key. The sections are: {', '.join([*known, 'plugins'])}")
+            if name == "relay" and isinstance(value, dict):
+                table = Table(value, name)
+                plain += table.plain_secrets
+                values[name] = convert(table.plain(), RelaySettings, name, table.missing())
+            elif name == "tiers" and isinstance(value, dict):
+                values[name] = _tiers(value)
+            else:
+                values[name] = convert(value, known[name], name)
+    complaints.settle()
     settings = Settings(**values)
     _check(settings)
-    return settings, warnings
+    if password := os.environ.get("RELAY_ADMIN_PASSWORD"):
+        relay = msgspec.structs.replace(settings.relay, admin_password=password)
+        settings = msgspec.structs.replace(settings, relay=relay)
+    return settings, plain
+
+
+def _tiers(tables: dict[str, Any]) -> dict[str, TierSettings]:
+    """One by one, because msgspec does not say which key of a dict was wrong."""
+    complaints = Complaints()
+    tiers: dict[str, TierSettings] = {}
+    for name, values in tables.items():
+        with complaints.collected():
+            tiers[name] = convert(values, TierSettings, f"tiers.{name}")
+    complaints.settle()
+    return tiers
 
 
 def _check(settings: Settings) -> None:

@@ -7,32 +7,38 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+# Upper bounds keep every time inside what sockets, threads and dates can hold.
+Seconds = Annotated[int, Meta(ge=1, le=86_400)]
+SecondsOrNone = Annotated[int, Meta(ge=0, le=86_400)]
+Days = Annotated[int, Meta(ge=1, le=36_500)]
 Price = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,8})?$")]
+Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
+"""As a browser sends it: scheme and host, no path, no slash at the end."""
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3,5}$")]
 
 
 class RelaySettings(Struct, frozen=True, forbid_unknown_fields=True):
-    public_url: str = "http://127.0.0.1:8484"
-    host: str = "127.0.0.1"
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^/\s]+")] = "http://127.0.0.1:8484"
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8484
-    data_dir: str = "./data"
+    data_dir: Annotated[str, Meta(min_length=1)] = "./data"
     threads: Annotated[int, Meta(ge=4, le=4096)] = 256
     reserve_threads: Annotated[int, Meta(ge=1)] = 32
     """Threads that inference never takes, so that health, admin and webhooks always find one."""
     max_upload_mb: Positive = 2048
     max_spool_mb: Positive = 8192
     """All bodies on their way in, together."""
-    drain_seconds: Count = 20
-    body_seconds: Positive = 600
+    drain_seconds: SecondsOrNone = 20
+    body_seconds: Seconds = 600
     """How long a caller may take to send one request."""
-    call_seconds: Positive = 600
+    call_seconds: Seconds = 600
     """How long one inference call may take."""
-    cors_origins: tuple[str, ...] = ("*",)
+    cors_origins: tuple[Origin, ...] = ("*",)
     trusted_proxies: tuple[str, ...] = ()
     pin_cpu: bool = True
-    admin_password: str | None = None
+    admin_password: Annotated[str, Meta(min_length=1)] | None = None
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
 
 
@@ -56,7 +62,7 @@ class Package(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JobSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    free_window_hours: Annotated[float, Meta(ge=0)] = 24
+    free_window_hours: Annotated[float, Meta(ge=0, le=876_000)] = 24
     max_calls: Positive = 500
 
 
@@ -67,15 +73,15 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    outputs_days: Positive = 7
-    jobs_days: Positive = 30
-    inbox_days: Positive = 180
+    outputs_days: Days = 7
+    jobs_days: Days = 30
+    inbox_days: Days = 180
 
 
 class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    initial_delay_seconds: Count = 15
-    interval_seconds: Positive = 60
-    window_hours: Positive = 72
+    initial_delay_seconds: SecondsOrNone = 15
+    interval_seconds: Seconds = 60
+    window_hours: Annotated[int, Meta(ge=1, le=876_000)] = 72
     on_amount_drift: Annotated[str, Meta(pattern="^(review|grant)$")] = "review"
     grant_late: bool = False
     accept_marked: bool = True

@@ -19,26 +19,26 @@ SECRET_NAME = re.compile(r"(?:^|_)(key|token|secret|password|dsn)$")
 class Table(Mapping[str, Any]):
     """One table of plugins.toml with its secrets resolved.
 
-    A key whose environment variable is unset, or whose file is missing, counts as absent for `in` and
-    `get`; asking for it with `[]` raises ConfigError saying which variable to set. `seen` remembers what
-    was asked for, so that the loader can refuse a key nobody reads.
+    A key whose environment variable is unset or empty, or whose file is missing or empty, counts as absent
+    for `in` and `get`; asking for it with `[]` raises ConfigError saying what to set. `unread` tells which
+    keys nobody asked for, so that the loader can refuse a typo.
     """
 
     def __init__(self, values: Mapping[str, Any], path: str) -> None:
         self.path = path
-        self.seen: set[str] = set()
-        self.missing: dict[str, str] = {}
         self.plain_secrets: list[str] = []
+        self._seen: set[str] = set()
+        self._absent: dict[str, str] = {}
         self._values: dict[str, Any] = {}
         for key, value in values.items():
             self._take(key, value)
 
     def _take(self, key: str, value: Any) -> None:
         where = f"{self.path}.{key}"
-        if isinstance(value, dict) and value and set(value) <= {"env", "file"}:
+        if is_reference(value):
             found, reason = resolve(value, where)
             if found is None:
-                self.missing[key] = reason
+                self._absent[key] = reason
             else:
                 self._values[key] = found
         elif isinstance(value, dict):
@@ -51,55 +51,84 @@ class Table(Mapping[str, Any]):
             self._values[key] = value
 
     def __getitem__(self, key: str) -> Any:
-        self.seen.add(key)
-        if key in self.missing:
-            raise ConfigError(f"{self.path}.{key}: {self.missing[key]}")
+        self._seen.add(key)
+        if key in self._absent:
+            raise ConfigError(f"{self.path}.{key}: {self._absent[key]}")
         return self._values[key]
 
     def __contains__(self, key: object) -> bool:
         if isinstance(key, str):
-            self.seen.add(key)
+            self._seen.add(key)
         return key in self._values
 
     def __iter__(self) -> Iterator[str]:
-        self.seen |= set(self._values) | set(self.missing)
+        self._seen |= set(self._values) | set(self._absent)
         return iter(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
 
     def get(self, key: str, default: Any = None) -> Any:
-        self.seen.add(key)
+        self._seen.add(key)
         return self._values.get(key, default)
 
+    def missing(self) -> dict[str, str]:
+        """Dotted path -> what to do, for each secret that is not there, in sub-tables too."""
+        found = {f"{self.path}.{key}": reason for key, reason in self._absent.items()}
+        for table in self._tables():
+            found |= table.missing()
+        return found
+
     def unread(self) -> list[str]:
-        """Keys nobody asked for, as dotted paths."""
-        names = [k for k in [*self._values, *self.missing] if k not in self.seen]
-        return [f"{self.path}.{k}" for k in names]
+        """Dotted paths of the keys nobody asked for, in sub-tables too."""
+        names = [f"{self.path}.{key}" for key in [*self._values, *self._absent] if key not in self._seen]
+        for table in self._tables():
+            if table.path not in names:
+                names += table.unread()
+        return names
 
     def plain(self) -> dict[str, Any]:
         """The values as dicts all the way down."""
-        return {k: self[k].plain() if isinstance(self[k], Table) else self[k] for k in self}
+        return {key: self[key].plain() if isinstance(self[key], Table) else self[key] for key in self}
+
+    def _tables(self) -> list[Table]:
+        return [value for value in self._values.values() if isinstance(value, Table)]
+
+
+def is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and set(value) <= {"env", "file"}
 
 
 def resolve(reference: Mapping[str, Any], where: str) -> tuple[str | None, str]:
-    """The secret behind `{ env = "VAR" }` or `{ file = "/path" }`, or None and what to do."""
+    """The secret behind `{ env = "VAR" }` or `{ file = "/path" }`, or None and what to do.
+
+    An empty one counts as none: `VAR=` is how many tools write "not set", and no secret is empty.
+    """
     if len(reference) != 1 or not isinstance(next(iter(reference.values())), str):
         raise ConfigError(f'{where}: write {{ env = "VAR" }} or {{ file = "/path" }}, one of them')
     if "env" in reference:
         name = reference["env"]
-        return os.environ.get(name), f"the environment variable {name} is not set"
-    path = Path(reference["file"])
+        value, what = os.environ.get(name), f"the environment variable {name}"
+    else:
+        path = Path(reference["file"])
+        value, what = _read_secret(path, where), f"the file {path}"
+    if value is None:
+        return None, f"{what} is not set" if "env" in reference else f"{what} does not exist"
+    return (value, "") if value.strip() else (None, f"{what} is empty")
+
+
+def _read_secret(path: Path, where: str) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").strip(), ""
+        return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
-        return None, f"the file {path} does not exist"
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{where}: cannot read {path}: {exc}") from exc
+        return None
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not text, or no file can have this name"
+        raise ConfigError(f"{where}: cannot read {path}: {reason}") from None
 
 
 def convert(values: Any, kind: type[T], path: str, missing: Mapping[str, str] | None = None) -> T:
-    """`values` as `kind`; a complaint names its key as a dotted path."""
+    """`values` as `kind`; a complaint names its key as a dotted path. `missing`: see `Table.missing`."""
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as exc:
@@ -112,11 +141,12 @@ def complaint(text: str, path: str, missing: Mapping[str, str]) -> str:
     where = path + re.sub(r"\[(\d+)\]", r".\1", tail.rstrip("`")).replace("[...]", "")
     named = re.match(r"Object (contains unknown field|missing required field) `(.+?)`", message)
     if named:
-        key = named.group(2)
+        where = f"{where}.{named.group(2)}"
         if named.group(1).startswith("contains"):
-            return f"{where}.{key}: unknown key"
-        return f"{where}.{key}: {missing.get(key, 'this key is required')}"
-    return f"{where}: {message.replace('`', '')}"
+            return f"{where}: unknown key"
+        return f"{where}: {missing.get(where, 'this key is required')}"
+    message = message.replace("`object`", "a table").replace("`array`", "a list").replace("`", "")
+    return f"{where}: {message[0].lower()}{message[1:]}"
 
 
 def read_settings(table: Mapping[str, Any], kind: type[T]) -> T:
@@ -126,5 +156,5 @@ def read_settings(table: Mapping[str, Any], kind: type[T]) -> T:
     Raises ConfigError naming the key.
     """
     if isinstance(table, Table):
-        return convert(table.plain(), kind, table.path, table.missing)
+        return convert(table.plain(), kind, table.path, table.missing())
     return convert(dict(table), kind, "settings")

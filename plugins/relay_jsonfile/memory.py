@@ -69,7 +69,7 @@ class Memory:
         for coll, writes in tx.writes.items():
             table = self.tables[coll]
             name = _encode(coll)
-            for key, (raw, _) in writes.items():
+            for key, (raw, values) in writes.items():
                 old = table.rows.get(key)
                 if raw == old:
                     continue
@@ -78,7 +78,7 @@ class Memory:
                 else:
                     commit.ops.append(b'["put",%b,%b,%b]' % (name, _encode(key), raw))
                 commit.undo.append((table, key, old))
-                table.set(key, raw)
+                table.set(key, raw, values)
         for (name_, partition), docs in tx.appends.items():
             stream = self.streams[name_]
             head = b'["append",%b,%b' % (_encode(name_), _encode(partition))

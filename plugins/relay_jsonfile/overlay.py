@@ -33,7 +33,7 @@ class Overlay(View):
         _encode(key)  # a key that JSON cannot hold is refused here, not by the writer thread
         values = table.values(raw)
         for field, value in zip(table.fields, values, strict=True):
-            if value is not None:
+            if value is not None and table.kinds.get(field) is not type(value):
                 self._check_kind(table, field, type(value))
         self.writes.setdefault(coll, {})[key] = (raw, values)
 
@@ -76,6 +76,6 @@ class Overlay(View):
 
     def _check_kind(self, table: Table, field: str, kind: type) -> None:
         """All values of one index are ints, or all are text: a mixture has no order."""
-        known = self._kinds.setdefault((table.spec.name, field), table.kind(field) or kind)
+        known = self._kinds.setdefault((table.spec.name, field), table.kinds.get(field, kind))
         if known is not kind:
             raise TypeError(f"collection {table.spec.name}: {field} holds {known.__name__} values, got {kind.__name__}")

@@ -34,9 +34,12 @@ class Table:
         self.rows: dict[str, bytes] = {}
         self.keys: SortedList[Any] = SortedList()
         self.indexes: dict[str, SortedList[Any]] = {field: SortedList() for field in self.fields}
+        self.kinds: dict[str, type] = {}
+        """The type of each index's values: all of one are ints or all are text, so that they sort."""
         self.changed: set[str] = set()
         self.stale = False
         """The file must be written again though no row changed since the start."""
+        self._nothing: Values = (None,) * len(self.fields)
         # Decoding into a Struct of the indexed fields alone skips everything else in the document.
         names = [(f"f{number}", str | int | None, None) for number, _ in enumerate(self.fields)]
         probe = msgspec.defstruct(
@@ -59,18 +62,22 @@ class Table:
         for number, field in enumerate(self.fields):
             entries = [(row[number], key) for key, row in zip(rows, values, strict=True) if row[number] is not None]
             self.indexes[field] = SortedList(entries)
+            if entries:
+                self.kinds[field] = type(entries[0][0])
 
-    def set(self, key: str, raw: bytes | None) -> None:
-        """Put a document, or delete it (None). Indexes are touched only where the value changed."""
+    def set(self, key: str, raw: bytes | None, after: Values | None = None) -> None:
+        """Put a document, or delete it (None). Indexes are touched only where the value changed.
+
+        `after`: the document's indexed values, where they are known already.
+        """
         old = self.rows.get(key)
-        before = self.values(old) if old is not None else (None,) * len(self.fields)
-        after = self.values(raw) if raw is not None else (None,) * len(self.fields)
-        for field, was, now in zip(self.fields, before, after, strict=True):
-            if was != now:
-                if was is not None:
-                    self.indexes[field].remove((was, key))
-                if now is not None:
-                    self.indexes[field].add((now, key))
+        before = self.values(old) if old is not None else self._nothing
+        if raw is None:
+            after = self._nothing
+        elif after is None:
+            after = self.values(raw)
+        if before != after:
+            self._reindex(key, before, after)
         self.changed.add(key)
         if raw is None:
             if self.rows.pop(key, None) is not None:
@@ -80,10 +87,14 @@ class Table:
         if old is None:
             self.keys.add(key)
 
-    def kind(self, field: str) -> type | None:
-        """The type of an index's values: all of one index are ints or all are text, so that they sort."""
-        entries = self.indexes[field]
-        return type(entries[0][0]) if entries else None
+    def _reindex(self, key: str, before: Values, after: Values) -> None:
+        for field, was, now in zip(self.fields, before, after, strict=True):
+            if was != now:
+                if was is not None:
+                    self.indexes[field].remove((was, key))
+                if now is not None:
+                    self.kinds.setdefault(field, type(now))
+                    self.indexes[field].add((now, key))
 
     def span(
         self, index: str | None, from_: IndexValue | None, to: IndexValue | None

@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import falcon
+import structlog
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
 
 from relay.books import accounts
-from relay.errors import BadIdentity, TooMany, Unauthenticated, boundary
+from relay.errors import BadIdentity, RelayError, TooMany, Unauthenticated, Unavailable
 from relay.identity import check_job_id
-from relay.ports.auth import Identity
+from relay.ports.auth import AuthStrategy, Identity
 from relay.services.core import Core
+
+log = structlog.get_logger("relay.http")
 
 KNOWN_INSTALLS = 10_000
 """How many recent accounts are remembered as known, so that their row is not looked up again."""
@@ -48,7 +51,7 @@ class Callers:
     def _ask(self, req: falcon.Request) -> Identity:
         headers = lower_headers(req)
         for strategy in self._strategies:
-            with boundary(strategy.name):
+            with _asking(strategy):
                 identity = strategy.identify(headers)
             if identity is not None:
                 return identity
@@ -58,7 +61,7 @@ class Callers:
         """The operator's own key, whatever else is sent."""
         headers = lower_headers(req)
         for strategy in self._strategies:
-            with boundary(strategy.name):
+            with _asking(strategy):
                 if strategy.is_operator(headers):
                     return
         raise Unauthenticated("this needs the operator key in X-Recap-Operator-Key")
@@ -101,6 +104,19 @@ class Callers:
             self._known[digest] = None
             while len(self._known) > KNOWN_INSTALLS:
                 self._known.popitem(last=False)
+
+
+@contextmanager
+def _asking(strategy: AuthStrategy) -> Iterator[None]:
+    """A strategy that breaks ends the search with 503: the next one might take the caller for somebody else."""
+    try:
+        yield
+    except RelayError:
+        raise
+    except Exception as exc:  # noqa: BLE001
+        # Neither the message nor the traceback is written down: they may hold the credential.
+        log.error("auth_failed", strategy=strategy.name, error=type(exc).__name__)  # noqa: TRY400
+        raise Unavailable(f"your credentials could not be checked ({strategy.name}); try again later") from None
 
 
 def lower_headers(req: falcon.Request) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import falcon
 import structlog
 
+from relay.errors import BadRequest
 from relay.http.cors import PREFLIGHT, cors
 from relay.services.core import Core
 
@@ -30,6 +31,9 @@ class Context:
         context.started = time.monotonic()
         context.address, context.https = self._origin(req)
         resp.set_header("X-Request-Id", context.request_id)
+        if not req.path.startswith("/") or req.path.startswith("//"):
+            # The router forgives this, and every check that goes by the path would look past it.
+            raise BadRequest("the target of a request must be a path that begins with one /")
         for name, value in self._cors(req.path, req.get_header("Origin")):
             resp.set_header(name, value)
         if req.method == "OPTIONS" and req.path.startswith("/relay/"):
@@ -51,15 +55,15 @@ class Context:
 
     def _origin(self, req: falcon.Request) -> tuple[str, bool]:
         """The caller's address, and whether it came by https; forwarded headers count only from trusted proxies."""
-        peer = req.env.get("REMOTE_ADDR", "")
+        peer = _address(req.env.get("REMOTE_ADDR", ""))
         if not self._trusted or not _within(peer, self._trusted):
-            return peer, req.env.get("wsgi.url_scheme") == "https"
-        hops = [hop.strip() for hop in (req.get_header("X-Forwarded-For") or "").split(",") if hop.strip()]
+            return _caller(peer), req.env.get("wsgi.url_scheme") == "https"
+        hops = [_address(hop.strip()) for hop in (req.get_header("X-Forwarded-For") or "").split(",")]
         https = (req.get_header("X-Forwarded-Proto") or "").split(",")[0].strip().lower() == "https"
         for hop in reversed(hops):
             if not _within(hop, self._trusted):
-                return hop[:64], https
-        return peer, https
+                return _caller(hop or peer), https
+        return _caller(peer), https
 
 
 def elapsed_ms(req: falcon.Request) -> int:
@@ -74,9 +78,23 @@ def networks(texts: Sequence[str]) -> Networks:
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
-def _within(address: str, trusted: Networks) -> bool:
+def _address(text: str) -> str:
+    """An address in its plain form, without the port some proxies add; "" for what is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        ip = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    return any(ip in network for network in trusted)
+        return ""
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
+
+
+def _within(address: str, trusted: Networks) -> bool:
+    return bool(address) and any(ipaddress.ip_address(address) in network for network in trusted)
+
+
+def _caller(address: str) -> str:
+    """Who counts as one caller: an address, in IPv6 the /64 that one customer gets."""
+    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address

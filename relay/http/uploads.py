@@ -29,7 +29,10 @@ class Upload(msgspec.Struct):
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
     """A folder of this call alone, removed afterwards with all that is in it."""
-    folder.mkdir(mode=0o700, parents=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as exc:
+        raise StorageFull(f"the upload could not be stored: {exc.strerror}", retry_after=60) from exc
     try:
         yield folder
     finally:

@@ -34,8 +34,8 @@ class Credits:
             now = self._clock()
             account = accounts.get(tx, key)
             if account is None and not make_row:
-                raise NotFound(f"there is no account {key}; it is made by its first call, or by its app")
-            account = account or Account(created_at=now)
+                raise NotFound(f"there is no account {key[:140]}; it is made by its first call, or by its app")
+            account = account or new_account(now)
             account.purchased_balance += amount
             account.purchased_total_ever += amount
             self._save(tx, key, account, [Draft("grant", "purchased", amount, reason)], now, actor=actor)
@@ -150,7 +150,7 @@ class Credits:
         actor: str,
     ) -> None:
         fresh = account is None
-        account = account or Account(created_at=now)
+        account = account or new_account(now)
         drafts = tiers.refresh(account, self._policy.tiers, now)
         drafts += tiers.change_tier(account, self._policy.tiers, name, now, expires=expires, fresh=fresh)
         self._save(tx, key, account, drafts, now, actor=actor)
@@ -169,6 +169,12 @@ class Credits:
         for draft in drafts:
             accounts.book(tx, key, account, draft, self._policy.tiers, now, actor=actor, reference=reference)
         accounts.put(tx, key, account, self._policy.tiers, now)
+
+
+def new_account(now: datetime) -> Account:
+    """A row made for somebody who has not called yet. Its making counts as activity, or a table sorted by that
+    would leave it out."""
+    return Account(created_at=now, last_active_at=now)
 
 
 SORTS = {

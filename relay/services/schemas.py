@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -10,6 +13,8 @@ import msgspec
 from relay.errors import Invalid, UpstreamFailed
 
 MAX_SCHEMA_BYTES = 64 * 1024
+APPLY_SECONDS = 2.0
+"""Processor time for holding one answer against its schema: a few nested references can ask for years of it."""
 
 
 def check_schema(schema: dict[str, Any]) -> None:
@@ -43,6 +48,8 @@ def _walk(node: Any, depth: int) -> None:
     for key, value in node.items():
         if key in {"$ref", "$dynamicRef"} and isinstance(value, str) and not value.startswith("#"):
             raise Invalid("a $ref must point inside the schema (#/…)", "schema")
+        if key == "$schema" and depth and isinstance(value, str):
+            raise Invalid("$schema belongs at the top of a schema only", "schema")
         # A property may be called "pattern"; then its value is a schema, not a regular expression.
         if key == "patternProperties" or (key == "pattern" and isinstance(value, str)):
             raise Invalid(f"{key} is not supported in a schema here; check the text in your app", "schema")
@@ -58,9 +65,14 @@ def parse_answer(text: str, schema: Mapping[str, Any], backend: str) -> Any:
         data = msgspec.json.decode(_unfenced(text))
     except (msgspec.DecodeError, RecursionError):
         raise UpstreamFailed(f"{backend} answered text that is not JSON, though a schema was given") from None
-    validator = validator_for(schema)(schema, registry=Registry())
+    # Without `$schema`, which would make a reference to the top leave our class, and its time limit, behind.
+    rules = {name: rule for name, rule in schema.items() if name != "$schema"}
+    _spent.until = time.thread_time() + APPLY_SECONDS
     try:
+        validator = _limited(validator_for(schema))(rules, registry=Registry())
         error = next(validator.iter_errors(data), None)
+    except _TooLong:
+        raise Invalid(f"the schema takes more than {APPLY_SECONDS:g} seconds to apply; simplify it", "schema") from None
     except Exception as exc:
         raise Invalid(f"the schema cannot be applied: {type(exc).__name__}", "schema") from exc
     if error is not None:
@@ -73,3 +85,38 @@ def _unfenced(text: str) -> str:
     if text.startswith("```"):
         text = text.partition("\n")[2].rpartition("```")[0]
     return text
+
+
+class _TooLong(Exception):
+    """The time for one answer is used up."""
+
+
+_spent = threading.local()
+
+
+@cache
+def _limited(validator: Any) -> Any:
+    """The validator class with a look at the clock before each keyword."""
+    from jsonschema.validators import extend
+
+    keywords = {**validator.VALIDATORS, "uniqueItems": _unique}
+    return extend(validator, {name: _timed(check) for name, check in keywords.items()})  # type: ignore[no-untyped-call]
+
+
+def _timed(check: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+    def timed(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if time.thread_time() > _spent.until:
+            raise _TooLong
+        yield from check(validator, value, instance, schema) or ()
+
+    return timed
+
+
+def _unique(_validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+    """The library's own compares each item with each."""
+    from jsonschema import ValidationError
+
+    if wanted and isinstance(instance, list):
+        different = {msgspec.json.encode(item, order="sorted") for item in instance}
+        if len(different) < len(instance):
+            yield ValidationError("the items are not unique")

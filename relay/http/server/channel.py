@@ -27,6 +27,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     requests: list[RequestParser]
     socket: Any
     lingers = False
+    # Turns this connection has in the workers' queue; changed under requests_lock.
+    tasks = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -43,6 +45,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             # Still the body of a refused request, whose answer is about to leave.
             return False
         more: bool = super().received(data)
+        if not self.connected and self.request is not None:
+            # The caller left while 100 Continue was sent, and waitress went on to the next request in `data`.
+            self.request.close()
         return more
 
     def refuse(self, error: RelayError) -> None:
@@ -111,11 +116,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def service(self) -> None:
         super().service()
-        if not self.connected:
-            self._drop_requests()
+        with self.requests_lock:
+            self.tasks -= 1
+            # When the caller left, waitress forgets what waits behind the request just served.
+            if not self.connected and self.tasks == 0:
+                self._drop_requests()
 
     def cancel(self) -> None:
-        self._drop_requests()
+        with self.requests_lock:
+            self._drop_requests()
         super().cancel()
 
     def handle_close(self) -> None:
@@ -131,7 +140,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             LingeringClose(lingering, self._map)
 
     def _drop_requests(self) -> None:
-        with self.requests_lock:
-            for request in self.requests:
-                request.close()
-            self.requests = []
+        for request in self.requests:
+            request.close()
+        self.requests = []

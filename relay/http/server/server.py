@@ -113,6 +113,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 with contextlib.suppress(BlockingIOError):
                     self.trigger.pull_trigger(then)
 
+    def add_task(self, channel: Channel) -> None:
+        channel.tasks += 1
+        super().add_task(channel)
+
     def accept(self) -> Any:
         try:
             return super().accept()

@@ -38,8 +38,9 @@ def test_the_files_are_complete_and_readable_after_a_clean_close(start, data_dir
     assert list(data_dir.rglob("*.tmp")) == []
 
 
-def test_everything_is_private_whatever_the_umask(start, data_dir):
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o277])
+def test_everything_is_private_whatever_the_umask(umask, start, data_dir):
+    before = os.umask(umask)
     try:
         storage = start()
         fill(storage)

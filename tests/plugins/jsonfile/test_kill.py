@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 def run_load(data_dir, *, crash_point="", seconds=0.0):
     """Run the load until it dies at the crash point, or kill it; returns the last acknowledged count per thread."""
-    env = {**os.environ, "RELAY_CRASH_POINT": crash_point, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "RELAY_CRASH_POINT": crash_point}
     command = [sys.executable, "-m", "tests.plugins.jsonfile.load", str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=env, cwd=ROOT) as process:
         output = b""
