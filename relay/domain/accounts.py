@@ -52,6 +52,12 @@ def type_of(credit_key: str) -> str:
     return PREFIXES.get(credit_key.partition(":")[0], "install")
 
 
+def touch(account: Account, now: datetime) -> None:
+    """Note that the account is in use, to the minute: a finer mark would move its index entry at every call."""
+    if account.last_active_at is None or (now - account.last_active_at).total_seconds() >= 60:
+        account.last_active_at = now
+
+
 def consumed(account: Account, bucket: Bucket) -> int:
     return account.lifetime_consumed if bucket == "lifetime" else account.monthly_consumed
 

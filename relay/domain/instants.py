@@ -11,4 +11,8 @@ def utcnow() -> datetime:
 
 def iso(instant: datetime | None) -> str | None:
     """`2026-01-31T12:00:00Z`, or None."""
-    return None if instant is None else instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if instant is None:
+        return None
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return f"{instant.isoformat()[:19]}Z"

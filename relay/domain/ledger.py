@@ -14,6 +14,7 @@ from relay.domain.accounts import Account, Bucket
 from relay.domain.holds import Hold
 
 Kind = Literal["charge", "refund", "purchase", "grant", "promotion", "cycle", "tier", "reversal", "adjust"]
+_encoder = msgspec.json.Encoder(order="sorted")
 COUNTERS = (
     "lifetime_consumed",
     "lifetime_gemini_consumed",
@@ -70,9 +71,8 @@ class Draft(Struct):
 
 def digest(entry: Entry) -> str:
     """SHA-256 over the entry without its own hash. `prev` is inside, so an edit shows in all that follow."""
-    doc = msgspec.to_builtins(entry)
-    doc.pop("hash", None)
-    return hashlib.sha256(msgspec.json.encode(doc, order="sorted")).hexdigest()
+    bare = msgspec.structs.replace(entry, hash="") if entry.hash else entry
+    return hashlib.sha256(_encoder.encode(bare)).hexdigest()
 
 
 def seal(account: Account, draft: Draft, *, now: datetime, actor: str, reference: str, balance: int | None) -> Entry:

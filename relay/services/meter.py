@@ -18,7 +18,7 @@ import structlog
 from relay.books import accounts, holds, jobs
 from relay.crash import crash_point
 from relay.domain import tiers
-from relay.domain.accounts import Account, spend
+from relay.domain.accounts import Account, spend, touch
 from relay.domain.credits import credits_view, current
 from relay.domain.holds import Hold, give_back
 from relay.domain.instants import iso, utcnow
@@ -184,7 +184,7 @@ class Meter:
             accounts.book(tx, key, account, draft, policy.tiers, now, actor="relay")
         spend(account, bucket)
         account.held += 1
-        account.last_active_at = now
+        touch(account, now)
         accounts.put(tx, key, account, policy.tiers, now)
         cycle = account.cycle_started_at if tier.counts == "monthly" else None
         running = {call.id: self.owner}
@@ -242,7 +242,7 @@ class Meter:
             job = self._paid_job(call, hold, now, backend, model)
         jobs.put(tx, call.job_id, job)
         holds.delete(tx, hold)
-        account.last_active_at = now
+        touch(account, now)
         accounts.put(tx, key, account, tiers_now, now)
         return 0 if hold.follow_up else 1
 
