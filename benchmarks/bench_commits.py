@@ -1,4 +1,4 @@
-"""What a durable commit costs: python benchmarks/bench_commits.py [--rounds N] [--rows N] [--dir DIR].
+"""What a durable commit costs: python benchmarks/bench_commits.py [--rounds N] [--rows N] [--dir DIR] [--sync-ms MS].
 
 Everything is measured in one run, the variants taking turns, and told as medians and ratios: a disk and a machine
 of another day give other figures. Nothing here is asserted.
@@ -131,6 +131,17 @@ def start_time(path: Path) -> float:
     return took
 
 
+def slow_down_syncs(milliseconds: float) -> None:
+    """Make every fdatasync take longer, as on a disk of a cloud (1 to 5 ms)."""
+    sync = os.fdatasync
+
+    def slow(fd: int) -> None:
+        time.sleep(milliseconds / 1000)
+        sync(fd)
+
+    os.fdatasync = slow  # type: ignore[assignment]
+
+
 def run(folder: Path, rounds: int, rows: int, seconds: float) -> None:
     plain, small, large = OneSyncEach(folder / "plain"), opened(folder / "small", SMALL), opened(folder / "large", rows)
     variants: dict[str, Callable[[], float]] = {}
@@ -174,7 +185,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--seconds", type=float, default=1.0, help="per variant and round")
     parser.add_argument("--dir", type=Path, default=None, help="on the disk to be measured")
+    parser.add_argument("--sync-ms", type=float, default=0, help="added to every fdatasync")
     options = parser.parse_args(arguments)
+    if options.sync_ms:
+        slow_down_syncs(options.sync_ms)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one cpu, as `relay serve` does
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
         run(Path(folder), options.rounds, options.rows, options.seconds)

@@ -91,7 +91,7 @@ def _settings(raw: dict[str, Any]) -> tuple[Settings, list[str]]:
             if name == "relay" and isinstance(value, dict):
                 table = Table(value, name)
                 plain += table.plain_secrets
-                values[name] = convert(table.plain(), RelaySettings, name, table.missing())
+                values[name] = _relay(table)
             elif name == "tiers" and isinstance(value, dict):
                 values[name] = _tiers(value)
             else:
@@ -103,6 +103,14 @@ def _settings(raw: dict[str, Any]) -> tuple[Settings, list[str]]:
         relay = msgspec.structs.replace(settings.relay, admin_password=password)
         settings = msgspec.structs.replace(settings, relay=relay)
     return settings, plain
+
+
+def _relay(table: Table) -> RelaySettings:
+    settings = convert(table.plain(), RelaySettings, table.path, table.missing())
+    if "reserve_threads" not in table:
+        fitting = min(settings.reserve_threads, settings.threads // 4)
+        settings = msgspec.structs.replace(settings, reserve_threads=fitting)
+    return settings
 
 
 def _tiers(tables: dict[str, Any]) -> dict[str, TierSettings]:
@@ -136,7 +144,10 @@ def _check(settings: Settings) -> None:
         except ValueError as exc:
             raise ConfigError(f"relay.trusted_proxies.{n}: {exc}") from None
     if settings.relay.reserve_threads >= settings.relay.threads:
-        raise ConfigError("relay.reserve_threads: must be smaller than relay.threads")
+        raise ConfigError(
+            f"relay.reserve_threads: {settings.relay.reserve_threads} is not smaller than "
+            f"relay.threads ({settings.relay.threads})"
+        )
 
 
 def _plain(where: str) -> str:

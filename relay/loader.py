@@ -6,6 +6,7 @@ author (no hook, a misspelt hook, a clash of names), or the machine (the module 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
@@ -13,6 +14,7 @@ from typing import Any
 
 import pluggy
 
+from relay.complaints import Complaints
 from relay.config import Config
 from relay.errors import ConfigError
 from relay.hookspecs import PROJECT, RelaySpecs
@@ -25,14 +27,26 @@ GROUP = "relay.plugins"
 STORAGE_GROUP = "relay.plugins.storage"
 """A storage is named in this group too, so that storages can be counted before anything is imported."""
 
+KINDS: dict[str, tuple[str, type[Any]]] = {
+    "relay_storages": ("storage", Storage),
+    "relay_auth_strategies": ("auth", AuthStrategy),
+    "relay_inference_backends": ("inference", InferenceBackend),
+}
+"""Hook -> the kind of plugin that has it, and the port of what it returns."""
+
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
+    """`kinds` of a plugin that is off are only known for a storage: it is not imported to ask it.
+
+    `backends`: the names of the inference backends it offers."""
+
     name: str
     version: str
     origin: str
-    kinds: tuple[str, ...] = ()
-    enabled: bool = True
+    kinds: tuple[str, ...]
+    enabled: bool
+    backends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,120 +61,172 @@ class Registry:
     notes: tuple[str, ...] = field(default=())
 
 
-def load_plugins(config: Config, found: Sequence[EntryPoint] | None = None) -> Registry:
+Offer = tuple[str, Any]
+"""The name of a plugin, and one object it offers."""
+
+
+def load_plugins(config: Config) -> Registry:
     """Import and introduce the enabled plugins. Raises ConfigError; opens and contacts nothing."""
-    points = _points(entry_points(group=GROUP) if found is None else found)
+    points = _points(entry_points(group=GROUP))
     storages = {point.name for point in entry_points(group=STORAGE_GROUP)}
-    _check_names(config, points)
-    _check_storages([name for name in config.plugins if name in storages], sorted(storages))
+    complaints = Complaints()
+    with complaints.collected():
+        _check_names(config, points)
+    with complaints.collected():
+        _check_storages([name for name in config.plugins if name in storages], storages)
+    complaints.settle()
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(RelaySpecs)
-    infos = [_register(manager, points[name], table) for name, table in config.plugins.items()]
+    for name, table in config.plugins.items():
+        with complaints.collected():
+            _register(manager, points[name], table)
+    complaints.settle()
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as exc:
-        raise ConfigError(f"plugin {manager.get_name(exc.plugin)!r}: {exc}") from exc
-    infos += [_info(points[name], enabled=False) for name in sorted(set(points) - set(config.plugins))]
-    return _registry(manager, config, infos, set(points))
+        what = str(exc).partition(" in plugin ")[0]
+        name = manager.get_name(exc.plugin) or "?"
+        raise ConfigError(f"plugin {name!r}: {what}. The hooks are: {', '.join(KINDS)}") from exc
+    return _registry(manager, config, points, storages)
 
 
 def _points(found: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
     points: dict[str, EntryPoint] = {}
     for point in found:
         other = points.setdefault(point.name, point)
-        if other.value != point.value:
-            raise ConfigError(
-                f"two installed plugins claim the name {point.name!r}: {other.value} and {point.value}. Uninstall one"
-            )
+        if other is not point:
+            both = f"{_origin(other)} ({other.value}) and {_origin(point)} ({point.value})"
+            raise ConfigError(f"plugins.{point.name}: two installed packages claim this name: {both}. Uninstall one")
     return points
 
 
 def _check_names(config: Config, points: dict[str, EntryPoint]) -> None:
+    complaints = Complaints()
     for name in config.plugins:
-        if name not in points:
-            installed = ", ".join(sorted(points)) or "none"
-            raise ConfigError(f"plugins.{name}: no installed package offers this plugin. Installed: {installed}")
+        with complaints.collected():
+            if name not in points:
+                installed = ", ".join(sorted(points)) or "none"
+                raise ConfigError(f"plugins.{name}: no installed package offers this plugin. Installed: {installed}")
+    complaints.settle()
 
 
-def _check_storages(enabled: Sequence[str], known: Sequence[str]) -> None:
+def _check_storages(enabled: Sequence[str], known: Iterable[str]) -> None:
     if len(enabled) != 1:
         what = f"{len(enabled)} storages are enabled: {', '.join(enabled)}" if enabled else "no storage is enabled"
-        raise ConfigError(f"plugins: {what}. Enable exactly one of: {', '.join(known)}")
+        raise ConfigError(f"plugins: {what}. Enable exactly one of: {', '.join(sorted(known)) or 'none installed'}")
 
 
-def _register(manager: pluggy.PluginManager, point: EntryPoint, table: Table) -> PluginInfo:
+def _register(manager: pluggy.PluginManager, point: EntryPoint, table: Table) -> None:
     name = point.name
     try:
         plugin = point.load()(table)
         manager.register(plugin, name=name)
     except ConfigError:
         raise
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise ConfigError(f"plugin {name!r} did not load: {type(exc).__name__}: {exc}") from exc
-    hooks = manager.get_hookcallers(plugin) or []
+    hooks = {hook.name for hook in manager.get_hookcallers(plugin) or ()}
+    for hook in KINDS:
+        if hook not in hooks and hasattr(plugin, hook):
+            raise ConfigError(f"plugin {name!r}: {hook} needs @hookimpl above it")
     if not hooks:
-        raise ConfigError(f"plugin {name!r} offers nothing: it has no @hookimpl method (forgotten?)")
+        raise ConfigError(
+            f"plugin {name!r} offers nothing: it has no @hookimpl method. The hooks are: {', '.join(KINDS)}"
+        )
     if unread := table.unread():
-        raise ConfigError(f"{unread[0]}: unknown key")
-    return _info(point, kinds=tuple(sorted(KINDS[hook.name] for hook in hooks if hook.name in KINDS)))
+        raise ConfigError("\n".join(f"{key}: unknown key" for key in unread))
 
 
-KINDS = {
-    "relay_storages": "storage",
-    "relay_auth_strategies": "auth",
-    "relay_inference_backends": "inference",
-}
-
-
-def _info(point: EntryPoint, *, kinds: tuple[str, ...] = (), enabled: bool = True) -> PluginInfo:
-    dist = point.dist
-    return PluginInfo(point.name, dist.version if dist else "?", dist.name if dist else point.value, kinds, enabled)
-
-
-def _offers(manager: pluggy.PluginManager, hook: str, order: Iterable[str]) -> list[Any]:
+def _offers(manager: pluggy.PluginManager, hook: str, order: Iterable[str]) -> list[Offer]:
     """What each plugin returned from `hook`, in the order of the tables in plugins.toml."""
-    offers: list[Any] = []
+    methods = {impl.plugin_name: impl.function for impl in getattr(manager.hook, hook).get_hookimpls()}
+    offers: list[Offer] = []
     for name in order:
-        method = getattr(manager.get_plugin(name), hook, None)
-        if method is None:
+        if name not in methods:
             continue
         try:
-            offers += list(method())
+            found = list(methods[name]())
         except ConfigError:
             raise
         except Exception as exc:
             raise ConfigError(f"plugin {name!r} failed in {hook}: {type(exc).__name__}: {exc}") from exc
+        for offer in found:
+            _check_port(name, offer, *KINDS[hook])
+        offers += [(name, offer) for offer in found]
     return offers
 
 
-def _registry(manager: pluggy.PluginManager, config: Config, infos: list[PluginInfo], installed: set[str]) -> Registry:
-    order = list(config.plugins)
-    storages = _offers(manager, "relay_storages", order)
-    _check_storages([storage.name for storage in storages], [storage.name for storage in storages])
-    auth = sorted(_offers(manager, "relay_auth_strategies", order), key=lambda strategy: strategy.rank)
-    backends: dict[str, InferenceBackend] = {}
-    for backend in _offers(manager, "relay_inference_backends", order):
-        if backend.name in backends:
-            raise ConfigError(f"two inference backends are called {backend.name!r}; rename one")
-        backends[backend.name] = backend
-    known = installed | config.instances | set(backends)
+def _check_port(plugin: str, offer: Any, kind: str, port: type[Any]) -> None:
+    """Everything the port asks for is there. Looks without asking, because a property may do work."""
+    members = {*port.__annotations__, *vars(port)}
+    missing = [m for m in sorted(members) if not m.startswith("_") and inspect.getattr_static(offer, m, port) is port]
+    if missing:
+        raise ConfigError(f"plugin {plugin!r}: its {kind} {type(offer).__name__} lacks {', '.join(missing)}")
+
+
+def _by_name(offers: Iterable[Offer], what: str) -> dict[str, Any]:
+    owners: dict[str, str] = {}
+    named: dict[str, Any] = {}
+    for plugin, offer in offers:
+        if offer.name in named:
+            both = " and ".join(dict.fromkeys([owners[offer.name], plugin]))
+            raise ConfigError(f"two {what} are called {offer.name!r} (offered by {both}); rename one")
+        owners[offer.name], named[offer.name] = plugin, offer
+    return named
+
+
+def _registry(
+    manager: pluggy.PluginManager, config: Config, points: dict[str, EntryPoint], known_storages: set[str]
+) -> Registry:
+    offers = {hook: _offers(manager, hook, config.plugins) for hook in KINDS}
+    storages = [storage for _, storage in offers["relay_storages"]]
+    _check_storages([storage.name for storage in storages], known_storages)
+    auth = _by_name(offers["relay_auth_strategies"], "auth strategies")
+    backends = _by_name(offers["relay_inference_backends"], "inference backends")
+    switched_off = (set(points) | config.instances) - set(config.plugins)
     routes: dict[Task, tuple[InferenceBackend, ...]] = {}
     notes: list[str] = list(config.warnings)
     for task in TASKS:
-        routes[task] = _route(task, config, backends, known, notes)
-    return Registry(storages[0], tuple(auth), backends, routes, tuple(infos), tuple(notes))
+        routes[task] = _route(task, config, backends, switched_off, notes)
+    return Registry(
+        storages[0],
+        tuple(sorted(auth.values(), key=lambda strategy: strategy.rank)),
+        backends,
+        routes,
+        _infos(config, points, known_storages, offers),
+        tuple(notes),
+    )
 
 
 def _route(
-    task: Task, config: Config, backends: dict[str, InferenceBackend], known: set[str], notes: list[str]
+    task: Task, config: Config, backends: dict[str, InferenceBackend], switched_off: set[str], notes: list[str]
 ) -> tuple[InferenceBackend, ...]:
     wanted = getattr(config.settings.routing, task)
     route: list[InferenceBackend] = []
     for name in backends if wanted is None else wanted:
         if name in backends:
             route.append(backends[name])
-        elif name in known:
+        elif name in switched_off:
             notes.append(f"routing.{task}: {name!r} is not enabled and is skipped")
         else:
             raise ConfigError(f"routing.{task}: there is no backend {name!r}. Enabled: {', '.join(backends) or 'none'}")
     return tuple(route)
+
+
+def _infos(
+    config: Config, points: dict[str, EntryPoint], storages: set[str], offers: dict[str, list[Offer]]
+) -> tuple[PluginInfo, ...]:
+    """The enabled plugins in the order of asking, then the others by name."""
+    infos: list[PluginInfo] = []
+    for name in [*config.plugins, *sorted(set(points) - set(config.plugins))]:
+        enabled = name in config.plugins
+        offered = [KINDS[hook][0] for hook, found in offers.items() if any(plugin == name for plugin, _ in found)]
+        kinds = tuple(offered) if enabled else ("storage",) if name in storages else ()
+        backends = tuple(offer.name for plugin, offer in offers["relay_inference_backends"] if plugin == name)
+        dist = points[name].dist
+        infos.append(PluginInfo(name, dist.version if dist else "?", _origin(points[name]), kinds, enabled, backends))
+    return tuple(infos)
+
+
+def _origin(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value

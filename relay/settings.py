@@ -26,7 +26,8 @@ class RelaySettings(Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: Annotated[str, Meta(min_length=1)] = "./data"
     threads: Annotated[int, Meta(ge=4, le=4096)] = 256
     reserve_threads: Annotated[int, Meta(ge=1)] = 32
-    """Threads that inference never takes, so that health, admin and webhooks always find one."""
+    """Threads that inference never takes, so that health, admin and webhooks always find one. When the file
+    does not say, a quarter of few threads."""
     max_upload_mb: Positive = 2048
     max_spool_mb: Positive = 8192
     """All bodies on their way in, together."""

@@ -85,7 +85,7 @@ class Table(Mapping[str, Any]):
         for table in self._tables():
             if table.path not in names:
                 names += table.unread()
-        return names
+        return sorted(names)
 
     def plain(self) -> dict[str, Any]:
         """The values as dicts all the way down."""
@@ -145,7 +145,8 @@ def complaint(text: str, path: str, missing: Mapping[str, str]) -> str:
         if named.group(1).startswith("contains"):
             return f"{where}: unknown key"
         return f"{where}: {missing.get(where, 'this key is required')}"
-    message = message.replace("`object`", "a table").replace("`array`", "a list").replace("`", "")
+    for word, toml in ((" | null", ""), ("object", "table"), ("array", "list"), ("`", "")):
+        message = message.replace(word, toml)
     return f"{where}: {message[0].lower()}{message[1:]}"
 
 

@@ -77,10 +77,13 @@ class Journal:
         old = old_name(self._dir, seq)
         self._path.rename(old)
         crash_point("jsonfile.journal-renamed")
+        fd: int | None = None
         try:
             fd = open_file(self._path, os.O_WRONLY | os.O_APPEND)
             sync_dir(self._dir)
         except OSError:
+            if fd is not None:
+                os.close(fd)
             old.rename(self._path)
             raise
         os.close(self._fd)

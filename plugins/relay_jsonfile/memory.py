@@ -68,20 +68,16 @@ class Memory:
         commit = Commit()
         for coll, writes in tx.writes.items():
             table = self.tables[coll]
-            name = _encode(coll)
-            for key, (raw, values) in writes.items():
+            for key, (raw, values, operation) in writes.items():
                 old = table.rows.get(key)
                 if raw == old:
                     continue
-                if raw is None:
-                    commit.ops.append(b'["delete",%b,%b]' % (name, _encode(key)))
-                else:
-                    commit.ops.append(b'["put",%b,%b,%b]' % (name, _encode(key), raw))
+                commit.ops.append(operation)
                 commit.undo.append((table, key, old))
                 table.set(key, raw, values)
-        for (name_, partition), docs in tx.appends.items():
-            stream = self.streams[name_]
-            head = b'["append",%b,%b' % (_encode(name_), _encode(partition))
+        for (name, partition), docs in tx.appends.items():
+            stream = self.streams[name]
+            head = b'["append",%b,%b' % (_encode(name), _encode(partition))
             for n, doc in enumerate(docs, start=stream.last(partition) + 1):
                 stream.push(partition, n, doc)
                 commit.appends.append((stream, partition, n, doc))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from relay.api import AlreadyExists
+from relay.api import AlreadyExists, Document
 
 from .stream import Stream
 from .table import Table
@@ -25,31 +25,30 @@ class Overlay(View):
         self.appends: dict[tuple[str, str], list[bytes]] = {}
         self._kinds: dict[tuple[str, str], type] = {}
 
-    def put(self, coll: str, key: str, doc: Mapping[str, Any]) -> None:
+    def put(self, coll: str, key: str, doc: Document) -> None:
         table = self._table(coll)
-        plain = doc if isinstance(doc, dict) else dict(doc)
-        table.check(key, plain)
-        raw = _encode(plain)
-        _encode(key)  # a key that JSON cannot hold is refused here, not by the writer thread
-        values = table.values(raw)
+        table.check(key, doc)
+        raw = _encode(doc if isinstance(doc, dict | Struct) else dict(doc))
+        operation = b'["put",%b,%b,%b]' % (table.name, _encode(key), raw)
+        values = table.values(raw) if table.fields else ()
         for field, value in zip(table.fields, values, strict=True):
             if value is not None and table.kinds.get(field) is not type(value):
                 self._check_kind(table, field, type(value))
-        self.writes.setdefault(coll, {})[key] = (raw, values)
+        self.writes.setdefault(coll, {})[key] = (raw, values, operation)
 
-    def insert(self, coll: str, key: str, doc: Mapping[str, Any]) -> None:
+    def insert(self, coll: str, key: str, doc: Document) -> None:
         if self._raw(self._table(coll), key) is not None:
             raise AlreadyExists(f"{coll}: {key!r} is taken")
         self.put(coll, key, doc)
 
     def delete(self, coll: str, key: str) -> None:
-        self._table(coll)
-        self.writes.setdefault(coll, {})[key] = (None, ())
+        operation = b'["delete",%b,%b]' % (self._table(coll).name, _encode(key))
+        self.writes.setdefault(coll, {})[key] = (None, (), operation)
 
-    def append(self, stream: str, partition: str, doc: Mapping[str, Any]) -> int:
+    def append(self, stream: str, partition: str, doc: Document) -> int:
         target = self._stream(stream)
         _encode(partition)
-        raw = _encode(doc if isinstance(doc, dict) else dict(doc))
+        raw = _encode(doc if isinstance(doc, dict | Struct) else dict(doc))
         own = self.appends.setdefault((stream, partition), [])
         own.append(raw)
         return target.last(partition) + len(own)

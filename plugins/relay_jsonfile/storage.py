@@ -78,13 +78,23 @@ class JSONFileStorage:
         self._writer.flush()
 
     def transact(self, fn: Callable[[Tx], T]) -> T:
+        result, durable = self._run(fn, Overlay)
+        durable()
+        return result
+
+    def submit(self, fn: Callable[[Tx], T]) -> tuple[T, Callable[[], None]]:
         return self._run(fn, Overlay)
 
     def read(self, fn: Callable[[ReadTx], T]) -> T:
-        return self._run(fn, View)
+        result, durable = self._run(fn, View)
+        durable()
+        return result
 
-    def _run(self, fn: Callable[..., T], kind: type[View]) -> T:
-        """Run `fn` under the lock, then wait, without it, until all that `fn` saw is durable."""
+    def _run(self, fn: Callable[..., T], kind: type[View]) -> tuple[T, Callable[[], None]]:
+        """Run `fn` under the lock. What waits until all that `fn` saw is durable comes with the result.
+
+        When `fn` raises, that wait is over before the error leaves.
+        """
         if self._inside == threading.get_ident():
             raise RuntimeError("a transaction was started inside a transaction; use the one that is open")
         loaded: Loaded = {}
@@ -109,9 +119,7 @@ class JSONFileStorage:
                 if seen is not None:
                     seen.wait()
                 raise
-            if seen is not None:
-                seen.wait()
-            return result
+            return result, _nothing if seen is None else seen.wait
         raise AssertionError("the last try never asks for another one")
 
     def _memory_lock(self) -> threading.Lock:
@@ -244,3 +252,7 @@ class JSONFileStorage:
         for stream in self._memory.streams.values():
             stream.close()
         os.close(self._lock_fd)
+
+
+def _nothing() -> None:
+    """There is nothing to wait for."""

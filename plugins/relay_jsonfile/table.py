@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from sortedcontainers import SortedList
 
-from relay.api import Collection, IndexValue
+from relay.api import Collection, Document, IndexValue
+
+from .index import Index
 
 Values = tuple[IndexValue | None, ...]
 KEY_BYTES = 200
@@ -30,10 +32,11 @@ class Table:
 
     def __init__(self, spec: Collection) -> None:
         self.spec = spec
+        self.name = msgspec.json.encode(spec.name)
         self.fields = tuple(dict.fromkeys(spec.indexes + spec.blobs))
         self.rows: dict[str, bytes] = {}
-        self.keys: SortedList[Any] = SortedList()
-        self.indexes: dict[str, SortedList[Any]] = {field: SortedList() for field in self.fields}
+        self.keys = Index()
+        self.indexes = {field: Index() for field in self.fields}
         self.kinds: dict[str, type] = {}
         """The type of each index's values: all of one are ints or all are text, so that they sort."""
         self.changed: set[str] = set()
@@ -58,10 +61,10 @@ class Table:
         """Fill an empty table. Raises TypeError for a document that cannot be indexed."""
         values = [self.values(raw) for raw in rows.values()]
         self.rows = rows
-        self.keys = SortedList(rows)
+        self.keys = Index(rows)
         for number, field in enumerate(self.fields):
             entries = [(row[number], key) for key, row in zip(rows, values, strict=True) if row[number] is not None]
-            self.indexes[field] = SortedList(entries)
+            self.indexes[field] = Index(entries)
             if entries:
                 self.kinds[field] = type(entries[0][0])
 
@@ -71,7 +74,7 @@ class Table:
         `after`: the document's indexed values, where they are known already.
         """
         old = self.rows.get(key)
-        before = self.values(old) if old is not None else self._nothing
+        before = self.values(old) if old is not None and self.fields else self._nothing
         if raw is None:
             after = self._nothing
         elif after is None:
@@ -81,20 +84,19 @@ class Table:
         self.changed.add(key)
         if raw is None:
             if self.rows.pop(key, None) is not None:
-                self.keys.remove(key)
+                self.keys.change(key, key, None)
             return
         self.rows[key] = raw
         if old is None:
-            self.keys.add(key)
+            self.keys.change(key, None, key)
 
     def _reindex(self, key: str, before: Values, after: Values) -> None:
         for field, was, now in zip(self.fields, before, after, strict=True):
             if was != now:
-                if was is not None:
-                    self.indexes[field].remove((was, key))
                 if now is not None:
                     self.kinds.setdefault(field, type(now))
-                    self.indexes[field].add((now, key))
+                old = None if was is None else (was, key)
+                self.indexes[field].change(key, old, None if now is None else (now, key))
 
     def span(
         self, index: str | None, from_: IndexValue | None, to: IndexValue | None
@@ -110,22 +112,22 @@ class Table:
 
     def entries(self, index: str | None) -> SortedList[Any]:
         if index is None:
-            return self.keys
+            return self.keys.sorted()
         if index not in self.indexes:
             raise KeyError(f"collection {self.spec.name} has no index {index!r}")
-        return self.indexes[index]
+        return self.indexes[index].sorted()
 
-    def check(self, key: str, doc: dict[str, Any]) -> None:
+    def check(self, key: str, doc: Document) -> None:
         """Raises ValueError for a key or a document that the collection's files cannot hold."""
         if self.spec.layout == "files":
             check_file_key(key)
-        elif self.spec.layout == "keys" and doc.keys() != {"value"}:
+        elif self.spec.layout == "keys" and (not isinstance(doc, Mapping) or doc.keys() != {"value"}):
             raise ValueError(f'collection {self.spec.name} holds documents of the form {{"value": …}} only')
 
     def snapshot(self) -> Snapshot:
         """A shallow copy for a checkpoint; the set of changed keys starts anew."""
         changed, self.changed = self.changed, set()
-        return Snapshot(self.spec, self.rows.copy(), list(self.keys), changed)
+        return Snapshot(self.spec, self.rows.copy(), list(self.keys.sorted()), changed)
 
 
 def _following(value: IndexValue) -> IndexValue:

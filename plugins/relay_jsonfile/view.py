@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -14,11 +15,18 @@ from relay.api import Doc, IndexValue
 from .stream import Pointer, Record, Stream
 from .table import Table, Values, page
 
-Write = tuple[bytes | None, Values]
-"""A document as the transaction leaves it (None: deleted), and its indexed values."""
+Write = tuple[bytes | None, Values, bytes]
+"""A document as the transaction leaves it (None: deleted), its indexed values, and the journal's operation."""
 Loaded = dict[tuple[str, Pointer], Record]
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@cache
+def decoder(kind: type) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
 _NOTHING: Mapping[str, Write] = {}
 
 
@@ -54,9 +62,11 @@ class View:
         self._loaded = loaded
         self._last_try = last_try
 
-    def get(self, coll: str, key: str) -> Doc | None:
+    def get(self, coll: str, key: str, kind: type | None = None) -> Any:
         raw = self._raw(self._table(coll), key)
-        return None if raw is None else _decode(raw)
+        if raw is None:
+            return None
+        return _decode(raw) if kind is None else decoder(kind)(raw)
 
     def scan(
         self,
@@ -167,7 +177,7 @@ def _own_entries(
     table: Table, own: Mapping[str, Write], index: str | None, from_: IndexValue | None, to: IndexValue | None
 ) -> Iterator[Any]:
     """The transaction's own documents inside the bounds, as index entries."""
-    for key, (raw, values) in own.items():
+    for key, (raw, values, _) in own.items():
         value = _value(table, key, raw, values, index)
         if _inside(value, from_, to):
             yield key if index is None else (value, key)

@@ -16,8 +16,7 @@ COLL = "credits"
 
 
 def get(tx: ReadTx, key: str) -> Account | None:
-    doc = tx.get(COLL, key)
-    return None if doc is None else load(doc)
+    return tx.get(COLL, key, Account)
 
 
 def load(doc: Doc) -> Account:
@@ -27,7 +26,7 @@ def load(doc: Doc) -> Account:
 def put(tx: Tx, key: str, account: Account, tiers_now: Tiers, now: datetime) -> None:
     """Save the row with its derived fields. `last_active_at` is the caller's to set."""
     tiers.derive(account, tiers_now, now)
-    tx.put(COLL, key, msgspec.to_builtins(account))
+    tx.put(COLL, key, account)
 
 
 def book(
@@ -44,7 +43,7 @@ def book(
     """Append one entry to the account's ledger. The caller has changed the row and saves it in the same transaction."""
     balance = tiers.spendable(account, tiers.tier_of(account, tiers_now, now))
     entry = ledger.seal(account, draft, now=now, actor=actor, reference=reference, balance=balance)
-    tx.append("ledger", key, msgspec.to_builtins(entry))
+    tx.append("ledger", key, entry)
 
 
 def history(tx: ReadTx, key: str, *, limit: int, before: int | None = None) -> list[ledger.Entry]:

@@ -11,12 +11,11 @@ COLL = "holds"
 
 
 def get(tx: ReadTx, job: str) -> Hold | None:
-    doc = tx.get(COLL, job)
-    return None if doc is None else msgspec.convert(doc, Hold)
+    return tx.get(COLL, job, Hold)
 
 
 def put(tx: Tx, hold: Hold) -> None:
-    tx.put(COLL, hold.job, msgspec.to_builtins(hold))
+    tx.put(COLL, hold.job, hold)
 
 
 def delete(tx: Tx, hold: Hold) -> None:

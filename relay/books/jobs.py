@@ -13,12 +13,11 @@ COLL = "jobs"
 
 
 def get(tx: ReadTx, job_id: str) -> Job | None:
-    doc = tx.get(COLL, job_id)
-    return None if doc is None else msgspec.convert(doc, Job)
+    return tx.get(COLL, job_id, Job)
 
 
 def put(tx: Tx, job_id: str, job: Job) -> None:
-    tx.put(COLL, job_id, msgspec.to_builtins(job))
+    tx.put(COLL, job_id, job)
 
 
 def prune(tx: Tx, cutoff: datetime, limit: int = 500) -> int:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import sys
 
+from relay import logs
 from relay.cli import output
 from relay.cli.options import Places
-from relay.errors import ConfigError
+from relay.cli.plugins import health_of
 from relay.loader import load_plugins
 
 
 def run(places: Places, *, online: bool) -> int:
-    """0 fine, 1 not; each complaint names its key."""
-    try:
-        config = places.load()
-        registry = load_plugins(config)
-    except ConfigError as exc:
-        print(f"relay: {exc.message}", file=sys.stderr)
-        return 1
+    """0 fine, 1 not; each complaint names its key. Raises ConfigError with the complaints."""
+    logs.configure("warning")
+    config = places.load()
+    registry = load_plugins(config)
     for note in registry.notes:
         print(f"warning: {note}", file=sys.stderr)
     failing = 0
     for backend in registry.backends.values() if online else ():
-        health = backend.health()
+        health = health_of(backend)
         failing += not health.ok
         say = output.good if health.ok else output.bad
         state = "healthy" if health.ok else "not healthy"

@@ -97,7 +97,6 @@ def main() -> None:
     try:
         cli()
     except RelayError as exc:
-        click.echo(f"relay: {exc.message}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
+        for line in exc.message.splitlines():
+            click.echo(f"relay: {line}", err=True)
         sys.exit(1)

@@ -28,5 +28,6 @@ def make_data_dir(path: Path) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise ConfigError(f"data dir {path}: {exc.strerror}. Choose another with --data or RELAY_DATA_DIR") from None
+        reason = "it is a file" if path.is_file() else exc.strerror
+        raise ConfigError(f"data dir {path}: {reason}. Choose another with --data or RELAY_DATA_DIR") from None
     return path

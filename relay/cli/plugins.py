@@ -6,17 +6,21 @@ from typing import Any
 
 import msgspec
 
+from relay import logs
 from relay.cli import output
 from relay.cli.options import Places
 from relay.control import ask
-from relay.loader import Registry, load_plugins
+from relay.errors import RelayError
+from relay.loader import PluginInfo, Registry, load_plugins
+from relay.ports.inference import Health, InferenceBackend
 
 
 def run(places: Places, *, as_json: bool) -> int:
+    logs.configure("warning")
     config = places.load()
     rows = ask(places.data_dir(config), "plugins")
     if rows is None:
-        rows = plugin_rows(load_plugins(config))
+        rows = plugin_rows(load_plugins(config), serving=False)
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
         return 0
@@ -35,23 +39,37 @@ def run(places: Places, *, as_json: bool) -> int:
     return 0
 
 
-def plugin_rows(registry: Registry) -> list[dict[str, Any]]:
-    """Every plugin with its health: of its backends as they say it, of the rest that it loaded; None when off."""
-    rows = []
-    for info in registry.plugins:
-        backend = registry.backends.get(info.name)
-        healthy = None if not info.enabled else backend.health().ok if backend is not None else True
-        rows.append(
-            {
-                "name": info.name,
-                "version": info.version,
-                "kinds": list(info.kinds),
-                "enabled": info.enabled,
-                "healthy": healthy,
-                "origin": info.origin,
-            }
-        )
-    return rows
+def plugin_rows(registry: Registry, *, serving: bool) -> list[dict[str, Any]]:
+    """Every plugin. `healthy`: what its backends and, while serving, the storage say; of the rest that it loaded;
+    None when it is off."""
+    return [
+        {
+            "name": info.name,
+            "version": info.version,
+            "kinds": list(info.kinds),
+            "enabled": info.enabled,
+            "healthy": _healthy(info, registry, serving=serving) if info.enabled else None,
+            "origin": info.origin,
+        }
+        for info in registry.plugins
+    ]
+
+
+def _healthy(info: PluginInfo, registry: Registry, *, serving: bool) -> bool:
+    if serving and "storage" in info.kinds:
+        try:
+            registry.storage.check()
+        except RelayError:
+            return False
+    return all(health_of(registry.backends[name]).ok for name in info.backends)
+
+
+def health_of(backend: InferenceBackend) -> Health:
+    """What the backend says, or that its plugin failed in saying it."""
+    try:
+        return backend.health()
+    except Exception as exc:  # noqa: BLE001 - any plugin's code may be behind it
+        return Health(ok=False, detail=f"{type(exc).__name__}: {exc}")
 
 
 def _yes(value: bool | None) -> str:  # noqa: FBT001

@@ -27,17 +27,26 @@ log = structlog.get_logger("relay")
 
 def run(places: Places, host: str | None, port: int | None) -> int:
     """Serve until a signal; 0 after an orderly end. Raises ConfigError for what the operator must fix."""
+    interrupt_on_signals()
+    try:
+        return _run(places, host, port)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _run(places: Places, host: str | None, port: int | None) -> int:
     config = places.load()
     settings = config.settings.relay
     logs.configure(settings.log_level)
+    if settings.pin_cpu:
+        pin_to_one_cpu()
     registry = load_plugins(config)
     for note in registry.notes:
         log.warning("settings", note=note)
-    if settings.pin_cpu:
-        pin_to_one_cpu()
     core = Core(config, registry, make_data_dir(places.data_dir(config)))
+    # Not closed when this fails: a clean close would make an edit by hand that was refused the new normal.
+    core.start()
     try:
-        core.start()
         show_first_password(core)
         return serve(core, settings.host if host is None else host, settings.port if port is None else port)
     finally:
@@ -53,8 +62,8 @@ def serve(core: Core, host: str, port: int) -> int:
     bound_host, bound_port = listening.getsockname()[:2]
     shown = f"[{bound_host}]" if ":" in bound_host else bound_host
     print(f"relay listening on http://{shown}:{bound_port}", flush=True)
-    self_test(core, app)
     try:
+        self_test(core, app)
         server.run()
     finally:
         control.close()
@@ -74,12 +83,26 @@ def server_options(core: Core) -> ServerOptions:
     )
 
 
+def interrupt_on_signals() -> None:
+    """A signal during the start ends it in order. Also in a container, whose first process ignores SIGTERM
+    unless it has a handler."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def install_signals(core: Core, server: Server) -> None:
     """The first signal drains, a second one drains no longer."""
     drain = core.settings.relay.drain_seconds
+    stopping = False
 
     def stop(_signal: int, _frame: Any) -> None:
-        server.stop(0 if core.draining.is_set() else drain)
+        # A second signal may interrupt this very function, so it must not take the lock of `draining` again.
+        nonlocal stopping
+        if stopping:
+            server.stop(0)
+            return
+        stopping = True
+        server.stop(drain)
         core.draining.set()
 
     signal.signal(signal.SIGTERM, stop)
@@ -90,7 +113,7 @@ def commands(core: Core) -> dict[str, Command]:
     """What other commands may ask of a running relay."""
     return {
         "ledger.verify": lambda progress: verify(core.storage, progress),
-        "plugins": lambda _progress: plugin_rows(core.registry),
+        "plugins": lambda _progress: plugin_rows(core.registry, serving=True),
     }
 
 

@@ -20,14 +20,12 @@ class Job(Struct, omit_defaults=True):
     `paid_at` None: nothing was charged (yet). `bucket`, `cycle`: where the charge went, for a refund.
     `gemini`: the limit it was counted against, "" for none. `calls`: how many calls ran under it since it was paid,
     the paying one included. `error`: code and message of the failure that ended an unpaid job.
-    `account_at`: account and creation time, for the index.
     """
 
     account: str
     name: str
     task: str
     created_at: datetime
-    account_at: str
     paid_at: datetime | None = None
     bucket: Bucket | Literal[""] = ""
     cycle: datetime | None = None

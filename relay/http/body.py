@@ -20,10 +20,13 @@ def read_json(req: falcon.Request, kind: type[T]) -> T:
         raise UnsupportedMedia("send the body as JSON, with Content-Type: application/json")
     raw = req.bounded_stream.read()
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError as exc:
-        message, path = _readable(str(exc))
-        raise Invalid(message, path) from None
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError as exc:
+            # The decoder stops at the first mistake; the rest of the body may still be unreadable.
+            msgspec.json.decode(raw)
+            message, path = _readable(str(exc))
+            raise Invalid(message, path) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         raise BadJSON(f"the body is not JSON: {exc}"[:300]) from None
 

@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar, overload
+
+from msgspec import Struct
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Struct)
 Doc = dict[str, Any]
+Document = Mapping[str, Any] | Struct
+"""What may be stored: a mapping, or a Struct, which is stored as the object it encodes to."""
 IndexValue = str | int
 
 
@@ -39,7 +44,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     # One row per account. `due_at`: when a month rolls or a subscription ends (section "The books").
     Collection("credits", indexes=("sort_total", "purchased_balance", "last_active_at", "due_at")),
     Collection("holds", indexes=("account",)),
-    Collection("jobs", indexes=("account_at", "created_at")),
+    Collection("jobs", indexes=("created_at",)),
     Collection("settings"),
     Collection("sessions", indexes=("expires_at",)),
     Collection("processed-webhooks", indexes=("value",), layout="keys"),
@@ -51,7 +56,12 @@ STREAMS: tuple[str, ...] = ("ledger", "audit")
 class ReadTx(Protocol):
     """A consistent view. Documents handed out are the caller's own copies."""
 
+    @overload
     def get(self, coll: str, key: str) -> Doc | None: ...
+
+    @overload
+    # As a Struct. Raises msgspec.ValidationError for a document that is not one.
+    def get(self, coll: str, key: str, kind: type[K]) -> K | None: ...
 
     def scan(
         self,
@@ -94,15 +104,15 @@ class ReadTx(Protocol):
 class Tx(ReadTx, Protocol):
     """An open transaction: sees its own writes; leaving with an exception discards them all."""
 
-    def put(self, coll: str, key: str, doc: Mapping[str, Any]) -> None: ...
+    def put(self, coll: str, key: str, doc: Document) -> None: ...
 
-    def insert(self, coll: str, key: str, doc: Mapping[str, Any]) -> None:
+    def insert(self, coll: str, key: str, doc: Document) -> None:
         """Raises AlreadyExists when the key is taken."""
 
     def delete(self, coll: str, key: str) -> None:
         """Deleting what is not there does nothing."""
 
-    def append(self, stream: str, partition: str, doc: Mapping[str, Any]) -> int:
+    def append(self, stream: str, partition: str, doc: Document) -> int:
         """Add an entry, return its number in the partition."""
 
 
@@ -121,6 +131,12 @@ class Storage(Protocol):
 
         Whatever `fn` saw is durable too before this returns or raises. Raises StorageFull (nothing of
         it happened) or StorageUnavailable (unknown until a restart).
+        """
+
+    def submit(self, fn: Callable[[Tx], T]) -> tuple[T, Callable[[], None]]:
+        """Like `transact`, but returns as soon as everybody sees the change, before it is durable.
+
+        The function that comes with the result waits for that, and raises what `transact` would have.
         """
 
     def read(self, fn: Callable[[ReadTx], T]) -> T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -36,13 +36,17 @@ log = structlog.get_logger("relay.meter")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One running call of a job. `job_name`: the caller's id of the job, or the server's."""
+    """One running call of a job. `job_name`: the caller's id of the job, or the server's.
+
+    `held` waits until the hold is durable.
+    """
 
     id: str
     identity: Identity
     job_id: str
     job_name: str
     task: str
+    held: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,11 @@ class Meter:
         self._running: set[str] = set()
 
     def begin(self, identity: Identity, name: str | None, task: str) -> Call:
-        """Take the job's hold, or join it. Raises PaymentRequired, Conflict (job_closed) or Forbidden (blocked)."""
+        """Take the job's hold, or join it. Raises PaymentRequired, Conflict (job_closed) or Forbidden (blocked).
+
+        Nobody can spend the credit from here on; that the hold is on disk is waited for in `settle`, because a
+        crash before that gives it back in either case.
+        """
         call_id, anonymous = secrets.token_hex(8), f"job_{secrets.token_hex(12)}"
         self._running.add(call_id)
 
@@ -73,16 +81,17 @@ class Meter:
             return call
 
         try:
-            call = self._storage.transact(begin)
+            call, held = self._storage.submit(begin)
         except BaseException:
             self._running.discard(call_id)
             raise
         crash_point("meter.held")
-        return call
+        return replace(call, held=held)
 
     def settle(self, call: Call, *, backend: str, model: str, cost_class: str) -> Receipt:
         """The answer is here: charge the job, unless it is paid. Durable when this returns."""
         try:
+            call.held()
             receipt = self._storage.transact(lambda tx: self._settle(tx, call, backend, model, cost_class))
         finally:
             self._running.discard(call.id)
@@ -252,7 +261,6 @@ class Meter:
             name=call.job_name,
             task=call.task,
             created_at=hold.created_at,
-            account_at=f"{hold.account} {iso(hold.created_at)}",
             paid_at=now,
             bucket=hold.bucket,
             cycle=hold.cycle,
@@ -295,7 +303,6 @@ class Meter:
             name=hold.name,
             task=hold.task,
             created_at=hold.created_at,
-            account_at=f"{hold.account} {iso(hold.created_at)}",
             error=what,
         )
 

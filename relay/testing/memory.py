@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import msgspec
 
-from relay.api import AlreadyExists, Collection, Doc, IndexValue, ReadTx, StorageUnavailable, Tx
+from relay.api import AlreadyExists, Collection, Doc, Document, IndexValue, ReadTx, StorageUnavailable, Tx
 
 T = TypeVar("T")
 OPTIMISTIC_TRIES = 50
@@ -44,9 +44,9 @@ class MemoryTx:
         self.changed = False
         self._collections = collections
 
-    def get(self, coll: str, key: str) -> Doc | None:
+    def get(self, coll: str, key: str, kind: Any = Doc) -> Any:
         raw = self.rows[coll].get(key)
-        return None if raw is None else msgspec.json.decode(raw)
+        return None if raw is None else msgspec.json.decode(raw, type=kind)
 
     def _find(
         self, coll: str, index: str | None, from_: IndexValue | None, to: IndexValue | None, contains: str | None
@@ -103,9 +103,9 @@ class MemoryTx:
     def partitions(self, stream: str) -> list[str]:
         return list(self.streams[stream])
 
-    def put(self, coll: str, key: str, doc: Mapping[str, Any]) -> None:
+    def put(self, coll: str, key: str, doc: Document) -> None:
         spec = self._collections[coll]
-        raw = msgspec.json.encode(dict(doc))
+        raw = msgspec.json.encode(doc if isinstance(doc, msgspec.Struct) else dict(doc))
         stored = msgspec.json.decode(raw)
         for name in spec.indexes + spec.blobs:
             value = stored.get(name)
@@ -114,7 +114,7 @@ class MemoryTx:
         self.rows[coll][key] = raw
         self.changed = True
 
-    def insert(self, coll: str, key: str, doc: Mapping[str, Any]) -> None:
+    def insert(self, coll: str, key: str, doc: Document) -> None:
         if key in self.rows[coll]:
             raise AlreadyExists(f"{coll}: {key!r} is taken")
         self.put(coll, key, doc)
@@ -123,8 +123,11 @@ class MemoryTx:
         self.rows[coll].pop(key, None)
         self.changed = True
 
-    def append(self, stream: str, partition: str, doc: Mapping[str, Any]) -> int:
-        entries = (*self.streams[stream].get(partition, ()), msgspec.json.encode(dict(doc)))
+    def append(self, stream: str, partition: str, doc: Document) -> int:
+        entries = (
+            *self.streams[stream].get(partition, ()),
+            msgspec.json.encode(doc if isinstance(doc, msgspec.Struct) else dict(doc)),
+        )
         self.streams[stream][partition] = entries
         self.changed = True
         return len(entries)
@@ -170,6 +173,9 @@ class MemoryStorage:
             result = fn(tx)
             self._commit(tx)
             return result
+
+    def submit(self, fn: Callable[[Tx], T]) -> tuple[T, Callable[[], None]]:
+        return self.transact(fn), lambda: None
 
     def _commit(self, tx: MemoryTx) -> bool:
         """False when the copy is out of date."""

@@ -22,7 +22,7 @@ def live(tmp_path: Path, backend: FakeBackend) -> Iterator[Live]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Any:
-    """`with start(backends, settings=…) as live:` for a relay with settings of the test's own."""
+    """Call it in a `with`: a relay with backends and settings of the test's own."""
 
     def begin(*backends: FakeBackend, **more: Any) -> Any:
         return running(tmp_path, backends, **more)

@@ -222,6 +222,30 @@ def read_socket(sock: socket.socket) -> Reply:
     return read(response)
 
 
+ERROR_KEYS = {"code", "type", "message", "origin", "retryable", "charged", "details"}
+
+
+def assert_error(reply: Reply, status: int, code: str, origin: str = "caller") -> None:
+    """The contract's one shape, with this status and code."""
+    assert (reply.status, reply.code) == (status, code), reply.body
+    assert reply.headers["content-type"] == "application/json"
+    body = reply.json
+    assert body.keys() == {"ok", "error", "meta"}
+    assert body["ok"] is False
+    assert body["meta"] == {"request_id": reply.headers["x-request-id"]}
+    assert body["meta"]["request_id"]
+    error = body["error"]
+    assert error.keys() == ERROR_KEYS
+    assert error["origin"] == origin
+    assert error["message"]
+    assert error["charged"] == 0
+    assert isinstance(error["retryable"], bool)
+    assert isinstance(error["details"], dict)
+    assert "Traceback" not in error["message"]
+    if status == 429:
+        assert int(reply.headers["retry-after"]) >= 1
+
+
 def install(name: str) -> dict[str, str]:
     return {"X-Recap-Install-Id": name}
 
@@ -276,7 +300,9 @@ WAV = wav()
 
 def multipart(recording: bytes | None, **fields: str) -> tuple[bytes, str]:
     """A body and its content type."""
-    parts = [f'--cut\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields.items()]
+    parts = [
+        f'--cut\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n' for name, text in fields.items()
+    ]
     body = "".join(parts).encode()
     if recording is not None:
         body += b'--cut\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + recording + b"\r\n"

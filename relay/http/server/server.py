@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 64 * 1024
 SWEEP_SECONDS = 1.0
+ACCEPTS_PER_TURN = 64
 # A connection may hold a spool file beside its socket; the rest is for storage, upstream and logs.
 SPARE_FILES = 512
 
@@ -70,9 +72,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.draining = False
         self.network_thread = 0
         self._stop_at: float | None = None
-        self._ended = False
-        # Re-entrant: a signal handler may pull in the middle of a pull.
-        self._trigger_lock = threading.RLock()
         self._next_sweep = 0.0
         super().__init__(
             app,
@@ -83,6 +82,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             bind_socket=False,
         )
         os.set_blocking(self.trigger.trigger, False)
+        # Closed when nobody can pull it any more. Earlier, its number could belong to another file by then.
+        weakref.finalize(self, self.trigger.close)
 
     def run(self) -> bool:
         """Serve in this thread until `stop`. True when every request that had arrived got its answer."""
@@ -106,16 +107,25 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def pull_trigger(self, then: Callable[[], None] | None = None) -> None:
         """Wake the network thread, and let it run `then`."""
-        # Under a lock, or the pipe could be closed and its number given to another file before the write.
-        with self._trigger_lock:
-            if not self._ended:
-                # A full pipe wakes the loop just as well.
-                with contextlib.suppress(BlockingIOError):
-                    self.trigger.pull_trigger(then)
+        # No lock here: held across the write it would queue up the workers. A full pipe wakes the loop as well.
+        with contextlib.suppress(BlockingIOError):
+            self.trigger.pull_trigger(then)
 
     def add_task(self, channel: Channel) -> None:
         channel.tasks += 1
         super().add_task(channel)
+
+    def handle_accept(self) -> None:
+        """Several at once: every turn of the loop looks at all connections, which a crowd would pay for each time."""
+        self._accept_waiting(ACCEPTS_PER_TURN)
+
+    def _accept_waiting(self, at_most: int) -> None:
+        room = self.options.connection_limit - len(self._map)
+        for _ in range(min(room, at_most)):
+            before = len(self.active_channels)
+            super().handle_accept()
+            if len(self.active_channels) == before:
+                return
 
     def accept(self) -> Any:
         try:
@@ -142,7 +152,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def _drain(self) -> bool:
         """What the kernel took on our behalf still gets an answer; whoever has not asked is let go."""
-        self._accept_the_waiting()
+        self._accept_waiting(BACKLOG)
         self.draining = True
         wasyncore.dispatcher.close(self)
         self._turn(0)
@@ -159,14 +169,6 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             log.warning("%d requests did not finish in time and were abandoned", unfinished)
         return not unfinished
 
-    def _accept_the_waiting(self) -> None:
-        room = self.options.connection_limit - len(self._map)
-        for _ in range(min(room, BACKLOG)):
-            before = len(self.active_channels)
-            self.handle_accept()
-            if len(self.active_channels) == before:
-                return
-
     def _channels(self) -> list[Channel]:
         return list(self.active_channels.values())
 
@@ -175,6 +177,5 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             if connection is not self and connection is not self.trigger:
                 connection.handle_close()
         self.task_dispatcher.shutdown(timeout=1)
-        with self._trigger_lock:
-            self._ended = True
-            wasyncore.close_all(self._map)
+        wasyncore.dispatcher.close(self)
+        self._map.clear()

@@ -223,6 +223,18 @@ def test_a_failed_fsync_of_the_entries_stops_writing(start, disk):
     assert get(storage, "t1") is not None
 
 
+def test_a_failed_rotation_leaves_the_journal_in_use(start, disk, data_dir):
+    storage = start()
+    before = fill(storage)
+    with disk.failing("fail_syncs"), pytest.raises(StorageUnavailable):
+        storage.checkpoint()
+    assert [path.name for path in data_dir.glob("journal*")] == ["journal.jsonl"]
+    put(storage, "later", rank=1)
+    storage.transact(lambda tx: tx.delete("things", "later"))
+    storage.close()
+    assert start().read(everything) == before
+
+
 def test_entries_that_cannot_reach_their_segment_yet_are_served_from_memory(start, monkeypatch):
     storage = start()
     fill(storage)
