@@ -53,13 +53,17 @@ class Commit:
 
 
 class Memory:
-    """`lock` guards everything here. `newest`: the last commit that may not be durable yet."""
+    """`lock` guards everything here. `newest`: the last commit that may not be durable yet.
+
+    `waiting`: the last commits, not given to the writer yet, because nobody waits for them.
+    """
 
     def __init__(self, data_dir: Path, collections: Sequence[Collection], streams: Sequence[str]) -> None:
         self.lock = threading.Lock()
         self.tables = {spec.name: Table(spec) for spec in collections}
         self.streams = {name: Stream(data_dir / name) for name in streams}
         self.newest: Commit | None = None
+        self.waiting: list[Commit] = []
         self.broken: StorageUnavailable | None = None
         """Set once by a failed fsync: no more writes until a restart."""
 

@@ -28,6 +28,8 @@ T = TypeVar("T")
 log = logging.getLogger("relay.jsonfile")
 RERUNS = 8
 RETRY_SECONDS = 30.0
+COMPANY = 500
+"""So many submitted commits are written even if nobody waits for one."""
 MIN_FREE_BYTES = 1024 * 1024
 
 
@@ -78,22 +80,23 @@ class JSONFileStorage:
         self._writer.flush()
 
     def transact(self, fn: Callable[[Tx], T]) -> T:
-        result, durable = self._run(fn, Overlay)
-        durable()
+        result, seen = self._run(fn, Overlay)
+        self._wait(seen)
         return result
 
     def submit(self, fn: Callable[[Tx], T]) -> tuple[T, Callable[[], None]]:
-        return self._run(fn, Overlay)
+        result, seen = self._run(fn, Overlay, later=True)
+        return result, partial(self._wait, seen)
 
     def read(self, fn: Callable[[ReadTx], T]) -> T:
-        result, durable = self._run(fn, View)
-        durable()
+        result, seen = self._run(fn, View)
+        self._wait(seen)
         return result
 
-    def _run(self, fn: Callable[..., T], kind: type[View]) -> tuple[T, Callable[[], None]]:
-        """Run `fn` under the lock. What waits until all that `fn` saw is durable comes with the result.
+    def _run(self, fn: Callable[..., T], kind: type[View], *, later: bool = False) -> tuple[T, Commit | None]:
+        """Run `fn` under the lock. The newest commit that `fn` saw comes with the result, to be waited for.
 
-        When `fn` raises, that wait is over before the error leaves.
+        When `fn` raises, that wait is over before the error leaves. `later`: what `fn` wrote may wait for company.
         """
         if self._inside == threading.get_ident():
             raise RuntimeError("a transaction was started inside a transaction; use the one that is open")
@@ -109,17 +112,16 @@ class JSONFileStorage:
                         tx = kind(self._memory.tables, self._memory.streams, loaded, last_try=not tries_left)
                         result = fn(tx)
                         if isinstance(tx, Overlay) and (tx.writes or tx.appends):
-                            seen = self._commit(tx) or seen
+                            seen = self._commit(tx, later=later) or seen
                     finally:
                         self._inside = 0
             except NotInMemory as missing:
                 missing.load(loaded)
                 continue
             except Exception:
-                if seen is not None:
-                    seen.wait()
+                self._wait(seen)
                 raise
-            return result, _nothing if seen is None else seen.wait
+            return result, seen
         raise AssertionError("the last try never asks for another one")
 
     def _memory_lock(self) -> threading.Lock:
@@ -127,13 +129,30 @@ class JSONFileStorage:
             raise StorageUnavailable("the storage is not open")
         return self._memory.lock
 
-    def _commit(self, tx: Overlay) -> Commit | None:
+    def _commit(self, tx: Overlay, *, later: bool) -> Commit | None:
         self._memory.check_writable(appends=bool(tx.appends))
         commit = self._memory.apply(tx)
         if commit is not None:
             self._memory.newest = commit
-            self._writer.queue.put(commit)
+            self._memory.waiting.append(commit)
+            if not later or len(self._memory.waiting) >= COMPANY:
+                self._hand_over()
         return commit
+
+    def _hand_over(self) -> None:
+        """Give the writer what waits for it, in the order of the commits. The lock is held."""
+        if self._memory.waiting:
+            self._writer.queue.put(self._memory.waiting)
+            self._memory.waiting = []
+
+    def _wait(self, commit: Commit | None) -> None:
+        """Return when `commit` is durable. Raises the error of one that was taken back."""
+        if commit is None:
+            return
+        if self._memory.waiting:
+            with self._memory.lock:
+                self._hand_over()
+        commit.wait()
 
     def _check_open(self) -> None:
         if not self._open:
@@ -187,6 +206,7 @@ class JSONFileStorage:
             self._memory.check_writable(appends=False)
             tables = [table for table in self._memory.tables.values() if table.changed or table.stale]
             snapshots = [table.snapshot() for table in tables]
+            self._hand_over()
             self._writer.queue.put(rotation)
         try:
             rotation.wait()
@@ -252,7 +272,3 @@ class JSONFileStorage:
         for stream in self._memory.streams.values():
             stream.close()
         os.close(self._lock_fd)
-
-
-def _nothing() -> None:
-    """There is nothing to wait for."""

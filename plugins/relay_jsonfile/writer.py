@@ -15,6 +15,8 @@ from .stream import Head
 
 log = logging.getLogger("relay.jsonfile")
 BATCH = 1000
+FLUSH = 128
+"""So many entries go to their segment together; until then they are in the journal and in memory."""
 
 
 class Rotation:
@@ -55,7 +57,7 @@ class Writer:
     """
 
     def __init__(self, memory: Memory, journal: Journal, seq: int, journal_limit: int, wanted: threading.Event) -> None:
-        self.queue: SimpleQueue[Commit | Order] = SimpleQueue()
+        self.queue: SimpleQueue[list[Commit] | Order] = SimpleQueue()
         self.seq = seq
         """The last durable batch."""
         self._memory = memory
@@ -85,8 +87,8 @@ class Writer:
         """Everything queued, up to the next order."""
         commits: list[Commit] = []
         item = self.queue.get()
-        while isinstance(item, Commit):
-            commits.append(item)
+        while isinstance(item, list):
+            commits += item
             if len(commits) >= BATCH:
                 return commits, None
             try:
@@ -106,10 +108,11 @@ class Writer:
         for commit in commits:
             for stream, partition, n, doc in commit.appends:
                 stream.backlog.append((partition, n, doc))
-        try:
-            self.flush()
-        except OSError as exc:
-            log.warning("entries stay in memory and in the journal for now: %s", exc)
+        if any(len(stream.backlog) >= FLUSH for stream in self._memory.streams.values()):
+            try:
+                self.flush()
+            except OSError as exc:
+                log.warning("entries stay in memory and in the journal for now: %s", exc)
         if self._journal.size > self._journal_limit:
             self._checkpoint_wanted.set()
         return None
@@ -121,10 +124,12 @@ class Writer:
         with self._memory.lock:
             while not self.queue.empty():
                 item = self.queue.get_nowait()
-                if isinstance(item, Commit):
-                    commits.append(item)
+                if isinstance(item, list):
+                    commits += item
                 else:
                     orders.append(item)
+            commits += self._memory.waiting
+            self._memory.waiting = []
             self._memory.take_back(reversed(commits))
             if not isinstance(exc, OSError):
                 broken = exc if isinstance(exc, SyncFailed) else f"{type(exc).__name__}: {exc}"

@@ -95,7 +95,7 @@ def verify(config: Path, data: Path | None, as_json: bool) -> None:  # noqa: FBT
 def main() -> None:
     """Exit codes: 0 fine, 1 the operator must fix something, 2 wrong usage."""
     try:
-        cli()
+        cli(prog_name="relay")
     except RelayError as exc:
         for line in exc.message.splitlines():
             click.echo(f"relay: {line}", err=True)

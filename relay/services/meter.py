@@ -91,8 +91,10 @@ class Meter:
     def settle(self, call: Call, *, backend: str, model: str, cost_class: str) -> Receipt:
         """The answer is here: charge the job, unless it is paid. Durable when this returns."""
         try:
-            call.held()
-            receipt = self._storage.transact(lambda tx: self._settle(tx, call, backend, model, cost_class))
+            receipt, late = self._storage.transact(lambda tx: self._settle(tx, call, backend, model, cost_class))
+            if late:
+                call.held()
+                log.warning("late_settle", job=call.job_id, note="the hold was given back before; booked nothing")
         finally:
             self._running.discard(call.id)
         crash_point("meter.settled")
@@ -205,11 +207,12 @@ class Meter:
             return []
         return tiers.change_tier(account, self.policy.tiers, identity.tier, now, fresh=True, reason="licence")
 
-    def _settle(self, tx: Tx, call: Call, backend: str, model: str, cost_class: str) -> Receipt:
+    def _settle(self, tx: Tx, call: Call, backend: str, model: str, cost_class: str) -> tuple[Receipt, bool]:
+        """The receipt, and whether the hold had been given back before the answer came."""
         now, key = self._clock(), call.identity.account
         account = accounts.get(tx, key) or Account()
         hold, job = holds.get(tx, call.job_id), jobs.get(tx, call.job_id)
-        charged = 0
+        charged, late = 0, False
         if hold is not None and hold.follow_up and cost_class != meter_gemini.COST_CLASS:
             self._end_calls(tx, hold, [c for c in hold.calls if c == call.id], None)
             account = accounts.get(tx, key) or account
@@ -217,12 +220,10 @@ class Meter:
             tier = self.tier(account, call.identity, now)
             meter_gemini.answered(account, hold, call.id, cost_class, room=tiers.allowance_left(account, tier) != 0)
             charged = self._charge(tx, call, account, hold, job, now, backend, model)
-        elif job is None or job.paid_at is None:
-            log.warning(
-                "late_settle", job=call.job_id, note="the hold was given back before the answer; booked nothing"
-            )
+        else:
+            late = job is None or job.paid_at is None
         view = credits_view(account, self.tier(account, call.identity, now), allowance=call.identity.allowance)
-        return Receipt(charged, {"charged": charged} | view)
+        return Receipt(charged, {"charged": charged} | view), late
 
     def _charge(
         self,

@@ -52,7 +52,10 @@ def _pages(storage: Storage) -> Iterator[list[str]]:
 
 
 def _check(tx: ReadTx, key: str) -> tuple[dict[str, Any] | None, int]:
-    account = accounts.get(tx, key) or Account()
+    try:
+        account = accounts.get(tx, key) or Account()
+    except msgspec.ValidationError as exc:
+        return {"credit_key": key, "differences": {}, "chain": "whole", "unreadable": str(exc)}, 0
     sums, chain, n = add_up(tx, key, account)
     found = differences(account, sums, holds.of_account(tx, key))
     if not found and chain:

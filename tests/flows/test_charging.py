@@ -319,3 +319,13 @@ def test_a_blocked_account_is_403(live: Live, backend: FakeBackend) -> None:
     live.edit("inst:inst-1", blocked=True)
     assert_error(live.analyze(), 403, "blocked")
     assert backend.calls == 1
+
+
+@pytest.mark.parametrize("size", [7, 100_000])
+def test_a_chunked_body_is_read_whole(live: Live, backend: FakeBackend, size: int) -> None:
+    body = b'{"prompt":"%s"}' % (b"x" * size)
+    head = "POST /relay/analyze HTTP/1.1\r\nHost: x\r\nX-Recap-Install-Id: a\r\nContent-Type: application/json\r\n"
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[n : n + 999]), body[n : n + 999]) for n in range(0, len(body), 999))
+    reply = live.raw(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks + b"0\r\n\r\n")
+    assert (reply.status, reply.charged) == (200, 1)
+    assert len(backend.asked[0].messages[0]["content"]) == size

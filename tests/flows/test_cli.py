@@ -62,6 +62,7 @@ def test_every_command_explains_itself(in_process, command, flag):
 def test_python_m_relay_is_the_same_program():
     done = run_relay("--version")
     assert (done.returncode, done.stdout.strip()) == (0, f"relay, version {__version__}")
+    assert run_relay("--help").stdout.startswith("Usage: relay ")
 
 
 @pytest.mark.parametrize(

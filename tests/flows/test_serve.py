@@ -7,14 +7,24 @@ import signal
 import socket
 import stat
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import urllib3
 
-from tests.fake_plugins import install
+from tests.fake_plugins import BACKEND, install
 from tests.flows.processes import BASIC, RelayProcess, relay_process, run_relay, write_config
+
+WAIT = """
+    def wait(started, go):
+        import os, time
+        open(started, "w").close()
+        while not os.path.exists(go): time.sleep(0.01)
+"""
 
 
 def get(relay: RelayProcess, path: str) -> urllib3.BaseHTTPResponse:
@@ -25,6 +35,21 @@ def can_log_in(relay: RelayProcess, password: str) -> bool:
     reply = urllib3.request("POST", f"{relay.url}/admin/login", json={"password": password}, timeout=30, retries=False)
     assert reply.status in {200, 401}
     return reply.status == 200
+
+
+def accepts(relay: RelayProcess) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", urllib3.util.parse_url(relay.url).port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.01)
 
 
 def taken_port() -> socket.socket:
@@ -52,11 +77,35 @@ def test_it_prints_one_line_accepts_at_once_and_ends_in_order(tmp_path, by):
     assert (tmp_path / "data" / "journal.jsonl").read_bytes() == b""
 
 
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_call_in_flight_gets_its_answer_before_the_end(tmp_path, by):
+    started, go = tmp_path / "started", tmp_path / "go"
+    install(
+        tmp_path / "site",
+        "slow",
+        BACKEND.replace("yield Delta(", f"yield wait({str(started)!r}, {str(go)!r}) or Delta(") + WAIT,
+    )
+    env = {"PYTHONPATH": str(tmp_path / "site")}
+    with (
+        relay_process(BASIC + "[plugins.slow]\n", tmp_path / "data", env=env) as relay,
+        ThreadPoolExecutor() as pool,
+    ):
+        url, headers = f"{relay.url}/relay/analyze", {"X-Recap-Install-Id": "one"}
+        call = pool.submit(urllib3.request, "POST", url, json={"prompt": "hi"}, headers=headers, retries=False)
+        wait_for(started.exists)
+        relay.process.send_signal(by)
+        wait_for(lambda: not accepts(relay))
+        assert not call.done()
+        go.touch()
+        assert call.result(30).json()["result"]["text"] == "hello"
+        assert relay.process.wait(30) == 0
+
+
 def test_two_signals_at_once_are_no_trouble(tmp_path):
     with relay_process(BASIC, tmp_path / "data") as relay:
         for _ in range(20):
             relay.process.send_signal(signal.SIGTERM)
-        assert relay.stop() == 0
+        assert relay.process.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -8,7 +8,7 @@ import threading
 from io import BytesIO
 
 import pytest
-from relay_jsonfile import Plugin, stream, view
+from relay_jsonfile import Plugin, stream, view, writer
 
 from relay.errors import ConfigError, StorageFull, StorageUnavailable
 from relay.testing.storage_cases import everything, fill, get, put
@@ -257,6 +257,7 @@ def test_entries_that_cannot_reach_their_segment_yet_are_served_from_memory(star
 
 def test_a_stream_goes_on_in_a_new_segment(start, data_dir, monkeypatch):
     monkeypatch.setattr(stream, "SEGMENT_BYTES", 2000)
+    monkeypatch.setattr(writer, "FLUSH", 1)
     storage = start()
     for number in range(100):
         storage.transact(lambda tx, number=number: tx.append("log", f"p{number % 3}", {"number": number}))

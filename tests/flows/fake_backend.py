@@ -1,0 +1,65 @@
+"""An inference backend that does what a test tells it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from relay.ports.inference import CallContext, ChatRequest, Delta, Health, Segment, TranscribeRequest, Transcript
+
+
+class FakeBackend:
+    """Answers until told otherwise. `fail`: raise this instead; `gate`: wait until it is set; `act`: do this first.
+
+    `calls` counts what reached it, `running` and `most` how many calls were in it at once.
+    """
+
+    def __init__(self, name: str = "fake", cost_class: str = "own", **more: Any) -> None:
+        self.name = name
+        self.cost_class = cost_class
+        self.max_concurrent = more.get("max_concurrent", 1000)
+        self.queue_size = more.get("queue_size", 1000)
+        self.tasks = frozenset(more.get("tasks", ("transcribe", "analyze")))
+        self.models = more.get("models", ())
+        self.text = more.get("text", f"the answer of {name}")
+        self.fail: Exception | None = None
+        self.act: Callable[[CallContext], None] = lambda ctx: None
+        self.gate: threading.Event | None = None
+        self.entered = threading.Semaphore(0)
+        self.lock = threading.Lock()
+        self.calls = self.running = self.most = 0
+        self.asked: list[Any] = []
+
+    def _work(self, ctx: CallContext, request: Any) -> None:
+        with self.lock:
+            self.calls += 1
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.asked.append(request)
+        self.entered.release()
+        try:
+            while self.gate is not None and not self.gate.wait(0.02):
+                ctx.remaining()
+            self.act(ctx)
+            if self.fail is not None:
+                raise self.fail
+        finally:
+            with self.lock:
+                self.running -= 1
+
+    def transcribe(self, request: TranscribeRequest, ctx: CallContext) -> Transcript:
+        self._work(ctx, request)
+        return Transcript(self.text, "en", 2.0, (Segment(0.0, 2.0, self.text),), f"{self.name}-ears")
+
+    def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
+        self._work(ctx, request)
+        yield Delta(self.text)
+        yield Delta(finish="stop", model=f"{self.name}-mind", input_tokens=3, output_tokens=5)
+
+    def health(self) -> Health:
+        return Health(ok=True)
+
+    def close(self) -> None:
+        if self.gate is not None:
+            self.gate.set()
