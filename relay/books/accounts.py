@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -23,27 +24,23 @@ def load(doc: Doc) -> Account:
     return msgspec.convert(doc, Account)
 
 
-def put(tx: Tx, key: str, account: Account, tiers_now: Tiers, now: datetime) -> None:
-    """Save the row with its derived fields. `last_active_at` is the caller's to set."""
-    tiers.derive(account, tiers_now, now)
-    tx.put(COLL, key, account)
-
-
-def book(
+def save(
     tx: Tx,
     key: str,
     account: Account,
-    draft: Draft,
     tiers_now: Tiers,
     now: datetime,
+    drafts: Sequence[Draft] = (),
     *,
-    actor: str,
+    actor: str = "",
     reference: str = "",
 ) -> None:
-    """Append one entry to the account's ledger. The caller has changed the row and saves it in the same transaction."""
-    balance = tiers.spendable(account, tiers.tier_of(account, tiers_now, now))
-    entry = ledger.seal(account, draft, now=now, actor=actor, reference=reference, balance=balance)
-    tx.append("ledger", key, entry)
+    """Save the row with its derived fields, and append an entry for each draft: always together."""
+    total = tiers.derive(account, tiers_now, now)
+    for draft in drafts:
+        entry = ledger.seal(account, draft, now=now, actor=actor, reference=reference, balance=total)
+        tx.append("ledger", key, entry)
+    tx.put(COLL, key, account)
 
 
 def history(tx: ReadTx, key: str, *, limit: int, before: int | None = None) -> list[ledger.Entry]:

@@ -57,6 +57,8 @@ def _show(report: dict[str, Any]) -> None:
     output.bad(f"{len(report['different'])} accounts differ ({counted})")
     for found in report["different"]:
         what = [f"{name} is {v['row']}, ledger says {v['ledger']}" for name, v in found["differences"].items()]
+        if "unreadable" in found:
+            what.append(f"its row cannot be read: {found['unreadable']}")
         if found["chain"] != "whole":
             what.append("the chain of its entries is broken")
         print(f"  {found['credit_key']}: {', '.join(what)}")

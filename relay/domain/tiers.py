@@ -138,12 +138,14 @@ def extended_end(account: Account, period_days: int, now: datetime) -> datetime 
     return start + timedelta(days=period_days)
 
 
-def derive(account: Account, tiers: Tiers, now: datetime) -> None:
-    """Set the two fields the indexes sort by."""
+def derive(account: Account, tiers: Tiers, now: datetime) -> int | None:
+    """Set the two fields the indexes sort by; returns what can be spent, None for unlimited."""
     tier = tier_of(account, tiers, now)
     total = spendable(account, tier)
     account.sort_total = UNLIMITED if total is None else total
-    dates = [account.subscription_expires_at] if account.subscription_expires_at else []
+    due = account.subscription_expires_at
     if tier.counts == "monthly" and account.cycle_started_at is not None:
-        dates.append(account.cycle_started_at + tier.period)
-    account.due_at = min(dates, default=None)
+        rolls = account.cycle_started_at + tier.period
+        due = rolls if due is None or rolls < due else due
+    account.due_at = due
+    return total

@@ -43,7 +43,7 @@ class Collection:
 COLLECTIONS: tuple[Collection, ...] = (
     # One row per account. `due_at`: when a month rolls or a subscription ends (section "The books").
     Collection("credits", indexes=("sort_total", "purchased_balance", "last_active_at", "due_at")),
-    Collection("holds", indexes=("account",)),
+    Collection("holds"),
     Collection("jobs", indexes=("created_at",)),
     Collection("settings"),
     Collection("sessions", indexes=("expires_at",)),

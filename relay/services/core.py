@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from relay.config import Config
+from relay.errors import boundary
 from relay.loader import Registry
 from relay.ports.storage import COLLECTIONS, STREAMS, Storage
 from relay.services.admin import Admin
@@ -74,6 +75,9 @@ class Core:
 
     def close(self) -> None:
         self.housekeeping.stop()
-        for backend in self.registry.backends.values():
-            backend.close()
-        self.storage.close()
+        try:
+            for name, backend in self.registry.backends.items():
+                with boundary(name):
+                    backend.close()
+        finally:
+            self.storage.close()

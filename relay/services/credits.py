@@ -166,9 +166,7 @@ class Credits:
         actor: str,
         reference: str = "",
     ) -> None:
-        for draft in drafts:
-            accounts.book(tx, key, account, draft, self._policy.tiers, now, actor=actor, reference=reference)
-        accounts.put(tx, key, account, self._policy.tiers, now)
+        accounts.save(tx, key, account, self._policy.tiers, now, drafts, actor=actor, reference=reference)
 
 
 def new_account(now: datetime) -> Account:

@@ -78,9 +78,8 @@ class Housekeeping:
         rows = tx.scan(accounts.COLL, "due_at", None, iso(now), limit=BATCH)
         for key, doc in rows:
             account = accounts.load(doc)
-            for draft in tiers.refresh(account, self._policy.tiers, now):
-                accounts.book(tx, key, account, draft, self._policy.tiers, now, actor="relay")
-            accounts.put(tx, key, account, self._policy.tiers, now)
+            drafts = tiers.refresh(account, self._policy.tiers, now)
+            accounts.save(tx, key, account, self._policy.tiers, now, drafts, actor="relay")
         return len(rows)
 
     def prune(self) -> None:
@@ -108,7 +107,7 @@ class Housekeeping:
         now = self._clock()
         rows = tx.scan(accounts.COLL, None, after, limit=BATCH)
         for key, doc in rows:
-            accounts.put(tx, key, accounts.load(doc), self._policy.tiers, now)
+            accounts.save(tx, key, accounts.load(doc), self._policy.tiers, now)
         return [key for key, _ in rows]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +34,7 @@ from relay.services.policy import Policy
 log = structlog.get_logger("relay.meter")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One running call of a job. `job_name`: the caller's id of the job, or the server's.
 
@@ -71,7 +71,8 @@ class Meter:
         Nobody can spend the credit from here on; that the hold is on disk is waited for in `settle`, because a
         crash before that gives it back in either case.
         """
-        call_id, anonymous = secrets.token_hex(8), f"job_{secrets.token_hex(12)}"
+        random = secrets.token_hex(20)
+        call_id, anonymous = random[:16], f"job_{random[16:]}"
         self._running.add(call_id)
 
         def begin(tx: Tx) -> Call:
@@ -86,7 +87,8 @@ class Meter:
             self._running.discard(call_id)
             raise
         crash_point("meter.held")
-        return replace(call, held=held)
+        call.held = held
+        return call
 
     def settle(self, call: Call, *, backend: str, model: str, cost_class: str) -> Receipt:
         """The answer is here: charge the job, unless it is paid. Durable when this returns."""
@@ -191,12 +193,10 @@ class Meter:
                     "checkout_path": "/relay/credits/checkout",
                 },
             )
-        for draft in drafts:
-            accounts.book(tx, key, account, draft, policy.tiers, now, actor="relay")
         spend(account, bucket)
         account.held += 1
         touch(account, now)
-        accounts.put(tx, key, account, policy.tiers, now)
+        accounts.save(tx, key, account, policy.tiers, now, drafts, actor="relay")
         cycle = account.cycle_started_at if tier.counts == "monthly" else None
         running = {call.id: self.owner}
         holds.put(tx, Hold(key, call.job_id, bucket, now, running, cycle, name=call.job_name, task=call.task))
@@ -217,11 +217,13 @@ class Meter:
             self._end_calls(tx, hold, [c for c in hold.calls if c == call.id], None)
             account = accounts.get(tx, key) or account
         elif hold is not None and call.id in hold.calls:
-            tier = self.tier(account, call.identity, now)
-            meter_gemini.answered(account, hold, call.id, cost_class, room=tiers.allowance_left(account, tier) != 0)
+            if hold.gemini and cost_class != meter_gemini.COST_CLASS:
+                room = tiers.allowance_left(account, self.tier(account, call.identity, now)) != 0
+                meter_gemini.ended(account, hold, [call.id], room=room)
             charged = self._charge(tx, call, account, hold, job, now, backend, model)
         else:
             late = job is None or job.paid_at is None
+        account = current(account, self.policy.tiers, now)
         view = credits_view(account, self.tier(account, call.identity, now), allowance=call.identity.allowance)
         return Receipt(charged, {"charged": charged} | view), late
 
@@ -237,14 +239,12 @@ class Meter:
         model: str,
     ) -> int:
         """Turn the hold into entries. 0 when the job was paid and only gemini was held."""
-        key, tiers_now = call.identity.account, self.policy.tiers
+        key = call.identity.account
         if hold.follow_up:
             drafts = meter_gemini.charge_follow_up(account, hold, job)
         else:
             drafts = [charge_draft(hold, call.task)]
             account.held -= 1
-        for draft in drafts:
-            accounts.book(tx, key, account, draft, tiers_now, now, actor=key, reference=call.job_id)
         if hold.follow_up and job is not None:
             job.gemini = hold.gemini or job.gemini
             job.bucket = hold.bucket or job.bucket
@@ -253,7 +253,7 @@ class Meter:
         jobs.put(tx, call.job_id, job)
         holds.delete(tx, hold)
         touch(account, now)
-        accounts.put(tx, key, account, tiers_now, now)
+        accounts.save(tx, key, account, self.policy.tiers, now, drafts, actor=key, reference=call.job_id)
         return 0 if hold.follow_up else 1
 
     def _paid_job(self, call: Call, hold: Hold, now: datetime, backend: str, model: str) -> Job:
@@ -295,7 +295,7 @@ class Meter:
             holds.delete(tx, hold)
             if not hold.follow_up:
                 jobs.put(tx, hold.job, self._failed_job(hold, error))
-        accounts.put(tx, hold.account, account, self.policy.tiers, now)
+        accounts.save(tx, hold.account, account, self.policy.tiers, now)
 
     def _failed_job(self, hold: Hold, error: RelayError | None) -> Job:
         what = {"code": error.code, "message": error.message[:500]} if error else {"code": "abandoned", "message": ""}

@@ -37,7 +37,7 @@ def claim(tx: Tx, call: Any, owner: str, policy: Policy, now: datetime) -> bool:
         return False
     hold.gemini_calls.append(call.id)
     holds.put(tx, hold)
-    accounts.put(tx, call.identity.account, account, policy.tiers, now)
+    accounts.save(tx, call.identity.account, account, policy.tiers, now)
     return True
 
 
@@ -54,12 +54,6 @@ def _count(account: Account, hold: Hold, job: Job | None, tier: tiers.Tier, *, a
         move_to_purchased(account, hold, bucket)
         return True
     return False
-
-
-def answered(account: Account, hold: Hold, call_id: str, cost_class: str, *, room: bool) -> None:
-    """Another backend than gemini answered: undo the count, unless another call of the job is at gemini now."""
-    if cost_class != COST_CLASS:
-        ended(account, hold, [call_id], room=room)
 
 
 def ended(account: Account, hold: Hold, calls: list[str], *, room: bool) -> None:

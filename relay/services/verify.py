@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from relay.books import accounts, holds
-from relay.domain.accounts import PREFIXES, Account
+from relay.domain.accounts import PREFIXES, Account, type_of
 from relay.domain.instants import utcnow
 from relay.domain.ledger import Draft, Entry, Sums, differences, digest
 from relay.errors import ConfigError
@@ -120,19 +120,20 @@ def _adopt(tx: Tx, key: str, full: str, where: str, policy: Policy, now: datetim
     sums, _, _ = add_up(tx, full, account)
     found = differences(account, sums, holds.of_account(tx, full))
     account.held = found.pop("held", (0, account.held))[1]
-    if found:
-        _adjust(tx, full, account, found, policy, now)
-    accounts.put(tx, full, account, policy.tiers, now)
+    drafts = [_adjustment(full, account, found)] if found else []
+    account.last_active_at = account.last_active_at or now
+    accounts.save(tx, full, account, policy.tiers, now, drafts, actor="operator", reference="file")
     return bool(found)
 
 
-def _adjust(tx: Tx, key: str, account: Account, found: dict[str, Any], policy: Policy, now: datetime) -> None:
+def _adjustment(key: str, account: Account, found: dict[str, Any]) -> Draft:
     changes = {name: row - ledger for name, (row, ledger) in found.items() if isinstance(row, int)}
     amount = (
         changes.get("purchased_balance", 0) - changes.get("lifetime_consumed", 0) - changes.get("monthly_consumed", 0)
     )
     moved = "tier_snapshot" in found or "subscription_expires_at" in found
-    draft = Draft(
+    log.warning("adjusted", type=type_of(key), changes=sorted(found))
+    return Draft(
         "adjust",
         "",
         amount,
@@ -142,5 +143,3 @@ def _adjust(tx: Tx, key: str, account: Account, found: dict[str, Any], policy: P
         tier=account.tier_snapshot if moved else None,
         expires_at=account.subscription_expires_at if moved else None,
     )
-    accounts.book(tx, key, account, draft, policy.tiers, now, actor="operator", reference="file")
-    log.warning("adjusted", account=key if key.startswith("user:") else key.partition(":")[0], changes=sorted(found))

@@ -221,7 +221,6 @@ def test_a_new_month_starts_by_itself_and_several_missed_ones_roll_once(live: Li
     assert begun == started + timedelta(days=90)
 
 
-@pytest.mark.xfail(reason="the meter shows the row as it was stored, without the roll that is due", strict=True)
 def test_a_free_call_after_the_month_has_rolled_shows_the_new_month(live: Live, clock: Clock) -> None:
     put(live, "pro")
     live.analyze(user("ann"), job="j")
