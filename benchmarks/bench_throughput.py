@@ -1,4 +1,7 @@
-"""`/relay/analyze` with the ledger on and durable, against the same route with a ledger that does nothing."""
+"""`/relay/analyze` with the ledger on and durable, against the same route without a disk, and without metering.
+
+"No disk": all of the books are kept, in memory, and nothing is written. "No ledger": nothing is metered at all.
+"""
 
 import json
 import os
@@ -11,28 +14,29 @@ ROUNDS, SECONDS = 5, 3.0
 BODY = json.dumps({"prompt": "What was decided? " + "word " * 180}).encode()
 
 
+VARIANTS = {"ledger": "relay", "no disk": "benchmarks.no_disk", "no ledger": "benchmarks.no_ledger"}
+
+
 def main() -> None:
     cpus = sorted(os.sched_getaffinity(0))
     request = post("/relay/analyze", HEADERS, BODY)
     with fast_upstream(cpus[-1]) as upstream:
         for callers in (1, 16, 64):
-            ratios, cpu_ratios, shown = [], [], []
-            for _ in range(ROUNDS):
-                with_ledger = measure(upstream, cpus, request, callers, "relay")
-                without = measure(upstream, cpus, request, callers, "benchmarks.no_ledger")
-                ratios.append(with_ledger[0] / without[0])
-                cpu_ratios.append(with_ledger[3] / without[3])
-                shown.append((with_ledger, without))
-            on, off = (
-                tuple(statistics.median(x) for x in zip(*side, strict=True)) for side in zip(*shown, strict=True)
-            )
-            print(
-                f"{callers:3} callers: ledger on / off {statistics.median(ratios):.2f}"
-                f" (rounds {min(ratios):.2f}-{max(ratios):.2f}), cpu {statistics.median(cpu_ratios):.2f};"
-                f" on {on[0]:.0f}/s p50 {on[1]:.1f} p99 {on[2]:.1f} ms {on[3]:.0f} us;"
-                f" off {off[0]:.0f}/s p50 {off[1]:.1f} p99 {off[2]:.1f} ms {off[3]:.0f} us",
-                flush=True,
-            )
+            rounds = [
+                {name: measure(upstream, cpus, request, callers, module) for name, module in VARIANTS.items()}
+                for _ in range(ROUNDS)
+            ]
+            for name in VARIANTS:
+                report(callers, name, rounds)
+
+
+def report(callers: int, name: str, rounds: list[dict[str, tuple[float, ...]]]) -> None:
+    rate, p50, p99, cpu = (statistics.median(x) for x in zip(*(found[name] for found in rounds), strict=True))
+    line = f"{callers:3} callers, {name:9}: {rate:5.0f}/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {cpu:.0f} us of CPU"
+    if name != "ledger":
+        ratios = [found["ledger"][0] / found[name][0] for found in rounds]
+        line += f"; with the ledger {statistics.median(ratios):.2f} of it ({min(ratios):.2f}-{max(ratios):.2f})"
+    print(line, flush=True)
 
 
 def measure(upstream: int, cpus: list[int], request: bytes, callers: int, module: str) -> tuple[float, ...]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import msgspec
-from msgspec import Struct
 
 from relay.api import AlreadyExists, Document
 
 from .stream import Stream
-from .table import Table
+from .table import Table, Values
 from .view import Loaded, View, Write
 
 _encode = msgspec.json.Encoder().encode
@@ -27,14 +26,19 @@ class Overlay(View):
 
     def put(self, coll: str, key: str, doc: Document) -> None:
         table = self._table(coll)
-        table.check(key, doc)
-        raw = _encode(doc if isinstance(doc, dict | Struct) else dict(doc))
+        if table.strict:
+            table.check(key, doc)
+        raw = _encode(doc)
         operation = b'["put",%b,%b,%b]' % (table.name, _encode(key), raw)
-        values = table.values(raw) if table.fields else ()
-        for field, value in zip(table.fields, values, strict=True):
-            if value is not None and table.kinds.get(field) is not type(value):
-                self._check_kind(table, field, type(value))
-        self.writes.setdefault(coll, {})[key] = (raw, values, operation)
+        values: Values = ()
+        if table.fields:
+            values = table.values(raw)
+            if tuple(map(type, values)) not in table.known_kinds:
+                self._check_kinds(table, values)
+        own = self.writes.get(coll)
+        if own is None:
+            own = self.writes[coll] = {}
+        own[key] = (raw, values, operation)
 
     def insert(self, coll: str, key: str, doc: Document) -> None:
         if self._raw(self._table(coll), key) is not None:
@@ -48,7 +52,7 @@ class Overlay(View):
     def append(self, stream: str, partition: str, doc: Document) -> int:
         target = self._stream(stream)
         _encode(partition)
-        raw = _encode(doc if isinstance(doc, dict | Struct) else dict(doc))
+        raw = _encode(doc)
         own = self.appends.setdefault((stream, partition), [])
         own.append(raw)
         return target.last(partition) + len(own)
@@ -73,8 +77,14 @@ class Overlay(View):
         own = self.writes.get(table.spec.name)
         return own[key][0] if own and key in own else table.rows.get(key)
 
-    def _check_kind(self, table: Table, field: str, kind: type) -> None:
+    def _check_kinds(self, table: Table, values: Values) -> None:
         """All values of one index are ints, or all are text: a mixture has no order."""
-        known = self._kinds.setdefault((table.spec.name, field), table.kinds.get(field, kind))
-        if known is not kind:
-            raise TypeError(f"collection {table.spec.name}: {field} holds {known.__name__} values, got {kind.__name__}")
+        for field, value in zip(table.fields, values, strict=True):
+            if value is None:
+                continue
+            known = self._kinds.setdefault((table.spec.name, field), table.kinds.get(field, type(value)))
+            if known is not type(value):
+                kind = type(value).__name__
+                raise TypeError(f"collection {table.spec.name}: {field} holds {known.__name__} values, got {kind}")
+        if all(value is None or field in table.kinds for field, value in zip(table.fields, values, strict=True)):
+            table.known_kinds.add(tuple(map(type, values)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,9 @@ class Table:
         self.rows: dict[str, bytes] = {}
         self.keys = Index()
         self.indexes = {field: Index() for field in self.fields}
+        self.strict = spec.layout != "rows"
+        self.known_kinds: set[tuple[type, ...]] = set()
+        """Combinations of types that were looked at once and fit."""
         self.kinds: dict[str, type] = {}
         """The type of each index's values: all of one are ints or all are text, so that they sort."""
         self.changed: set[str] = set()
@@ -74,16 +77,18 @@ class Table:
         `after`: the document's indexed values, where they are known already.
         """
         old = self.rows.get(key)
-        before = self.values(old) if old is not None and self.fields else self._nothing
-        if raw is None:
-            after = self._nothing
-        elif after is None:
-            after = self.values(raw)
-        if before != after:
-            self._reindex(key, before, after)
+        if self.fields:
+            before = self._nothing if old is None else self.values(old)
+            if raw is None:
+                after = self._nothing
+            elif after is None:
+                after = self.values(raw)
+            if before != after:
+                self._reindex(key, before, after)
         self.changed.add(key)
         if raw is None:
-            if self.rows.pop(key, None) is not None:
+            if old is not None:
+                del self.rows[key]
                 self.keys.change(key, key, None)
             return
         self.rows[key] = raw
@@ -121,7 +126,7 @@ class Table:
         """Raises ValueError for a key or a document that the collection's files cannot hold."""
         if self.spec.layout == "files":
             check_file_key(key)
-        elif self.spec.layout == "keys" and (not isinstance(doc, Mapping) or doc.keys() != {"value"}):
+        elif self.spec.layout == "keys" and (not isinstance(doc, dict) or doc.keys() != {"value"}):
             raise ValueError(f'collection {self.spec.name} holds documents of the form {{"value": …}} only')
 
     def snapshot(self) -> Snapshot:

@@ -58,6 +58,7 @@ class Writer:
 
     def __init__(self, memory: Memory, journal: Journal, seq: int, journal_limit: int, wanted: threading.Event) -> None:
         self.queue: SimpleQueue[list[Commit] | Order] = SimpleQueue()
+        self.batch = BATCH
         self.seq = seq
         """The last durable batch."""
         self._memory = memory
@@ -89,7 +90,7 @@ class Writer:
         item = self.queue.get()
         while isinstance(item, list):
             commits += item
-            if len(commits) >= BATCH:
+            if len(commits) >= self.batch:
                 return commits, None
             try:
                 item = self.queue.get_nowait()

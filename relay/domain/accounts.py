@@ -17,7 +17,7 @@ PREFIXES = {"user": "cloud", "inst": "install", "lic": "license"}
 """What a credit_key's prefix says of its type."""
 
 
-class Account(Struct):
+class Account(Struct, gc=False):
     """One row of the books. Instants are whole seconds in UTC.
 
     The counters include open holds: a hold raises `*_consumed` (or lowers `purchased_balance`) at once.

@@ -22,10 +22,11 @@ def current(account: Account | None, tiers_now: Tiers, now: datetime) -> Account
 
 def credits_view(account: Account, tier: Tier, *, allowance: bool = True) -> dict[str, Any]:
     """Whole numbers, null for unlimited. Open holds are off already."""
+    left = tiers.allowance_left(account, tier) if allowance else 0
     return {
-        "remaining": tiers.allowance_left(account, tier) if allowance else 0,
+        "remaining": left,
         "purchased": account.purchased_balance,
-        "total": tiers.spendable(account, tier, allowance=allowance),
+        "total": None if left is None else left + account.purchased_balance,
         "gemini_remaining": tiers.gemini_left(account, tier) if allowance else 0,
         "held": account.held,
         "capped": tier.counts,

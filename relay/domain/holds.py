@@ -10,7 +10,7 @@ from msgspec import Struct
 from relay.domain.accounts import Account, Bucket, count_gemini, spend
 
 
-class Hold(Struct):
+class Hold(Struct, gc=False):
     """The open hold of a job, kept under the job's server id.
 
     `calls`: the running calls that share it, call id -> owner (a process); the hold ends when the first

@@ -14,7 +14,7 @@ from relay.domain.accounts import Bucket
 SERVER_ID = re.compile(r"job_[0-9a-f]{24}")
 
 
-class Job(Struct, omit_defaults=True):
+class Job(Struct, omit_defaults=True, gc=False):
     """Kept under its server id. `name`: the caller's id for it, or the server id.
 
     `paid_at` None: nothing was charged (yet). `bucket`, `cycle`: where the charge went, for a refund.

@@ -24,7 +24,7 @@ COUNTERS = (
 )
 
 
-class Entry(Struct, omit_defaults=True):
+class Entry(Struct, omit_defaults=True, gc=False):
     """One change of an account.
 
     `amount`: signed whole credits, as the account's owner sees it: a charge is -1, a grant is +n.
@@ -54,7 +54,7 @@ class Entry(Struct, omit_defaults=True):
     changes: dict[str, int] = {}
 
 
-class Draft(Struct):
+class Draft(Struct, gc=False):
     """An entry before it is sealed into the chain of its account."""
 
     kind: Kind

@@ -59,9 +59,9 @@ def gemini_left(account: Account, tier: Tier) -> int | None:
     return max(0, tier.gemini - used)
 
 
-def spendable(account: Account, tier: Tier, *, allowance: bool = True) -> int | None:
+def spendable(account: Account, tier: Tier) -> int | None:
     """Allowance plus purchased, None for unlimited."""
-    left = allowance_left(account, tier) if allowance else 0
+    left = allowance_left(account, tier)
     return None if left is None else left + account.purchased_balance
 
 

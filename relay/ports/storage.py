@@ -15,8 +15,8 @@ from msgspec import Struct
 T = TypeVar("T")
 K = TypeVar("K", bound=Struct)
 Doc = dict[str, Any]
-Document = Mapping[str, Any] | Struct
-"""What may be stored: a mapping, or a Struct, which is stored as the object it encodes to."""
+Document = Doc | Struct
+"""What may be stored: a dict, or a Struct, which is stored as the object it encodes to."""
 IndexValue = str | int
 
 

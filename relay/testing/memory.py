@@ -105,7 +105,7 @@ class MemoryTx:
 
     def put(self, coll: str, key: str, doc: Document) -> None:
         spec = self._collections[coll]
-        raw = msgspec.json.encode(doc if isinstance(doc, msgspec.Struct) else dict(doc))
+        raw = msgspec.json.encode(doc)
         stored = msgspec.json.decode(raw)
         for name in spec.indexes + spec.blobs:
             value = stored.get(name)
@@ -126,7 +126,7 @@ class MemoryTx:
     def append(self, stream: str, partition: str, doc: Document) -> int:
         entries = (
             *self.streams[stream].get(partition, ()),
-            msgspec.json.encode(doc if isinstance(doc, msgspec.Struct) else dict(doc)),
+            msgspec.json.encode(doc),
         )
         self.streams[stream][partition] = entries
         self.changed = True
