@@ -12,7 +12,7 @@ import falcon
 import structlog
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
+from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 
 from relay.books import accounts
 from relay.errors import BadIdentity, RelayError, TooMany, Unauthenticated, Unavailable
@@ -32,7 +32,7 @@ class Callers:
         self._strategies = core.registry.auth
         limits = core.settings.limits
         self._per_minute = RateLimitItemPerMinute(limits.requests_per_minute) if limits.requests_per_minute else None
-        self._requests = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._requests = MovingWindowRateLimiter(MemoryStorage())
         self._concurrent = limits.concurrent_calls
         self._running: Counter[str] = Counter()
         installs = limits.new_installs_per_address_per_hour

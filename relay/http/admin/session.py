@@ -5,7 +5,7 @@ from __future__ import annotations
 import falcon
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.strategies import MovingWindowRateLimiter
 from msgspec import Struct
 
 from relay.errors import TooMany, Unauthenticated
@@ -28,7 +28,7 @@ class Login:
     def __init__(self, core: Core) -> None:
         self._admin = core.admin
         self._secure = core.settings.relay.public_url.startswith("https://")
-        self._wrong = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._wrong = MovingWindowRateLimiter(MemoryStorage())
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = read_json(req, LoginBody)
