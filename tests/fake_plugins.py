@@ -22,9 +22,10 @@ AUTH = """
 BACKEND = """
     from relay.api import Delta, Health, Unsupported, hookimpl
     class Backend:
-        cost_class, max_concurrent, queue_size, models = "own", 1, 1, ()
+        cost_class, max_concurrent, queue_size = "own", 1, 1
         tasks = frozenset({{"analyze"}})
         def __init__(self, name): self.name = name
+        def models(self, task): return ()
         def transcribe(self, request, ctx): raise Unsupported("only text")
         def chat(self, request, ctx): yield Delta("hello", finish="stop", model="m")
         def health(self): return Health(True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from relay.api import (
@@ -35,12 +35,14 @@ class LocalBackend:
     cost_class = "local"
     max_concurrent = 1
     tasks: frozenset[Task] = frozenset({"transcribe", "analyze"})
-    models = (MODEL, answer.MODEL)
 
     def __init__(self, engine: Engine, *, max_seconds: float, queue_size: int) -> None:
         self.queue_size = queue_size
         self._engine = engine
         self._max_seconds = max_seconds
+
+    def models(self, task: Task) -> Sequence[str]:
+        return (MODEL,) if task == "transcribe" else (answer.MODEL,)
 
     def transcribe(self, request: TranscribeRequest, ctx: CallContext) -> Transcript:
         """English only. Decodes into the folder of the recording, which belongs to this call."""

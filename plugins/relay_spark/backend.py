@@ -17,6 +17,7 @@ from relay.api import (
     TranscribeRequest,
     Transcript,
     Unavailable,
+    Unsupported,
     decode,
     write_wav,
 )
@@ -55,8 +56,10 @@ class SparkBackend:
     def tasks(self) -> frozenset[Task]:
         return frozenset({"transcribe", "analyze"})
 
-    @property
-    def models(self) -> Sequence[str]:
+    def models(self, task: Task) -> Sequence[str]:
+        """Of the chat endpoint; the speech model is the box's own choice."""
+        if task != "analyze":
+            return ()
         return (self._settings.model,) if self._settings.model else self._listed
 
     def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
@@ -108,9 +111,11 @@ class SparkBackend:
         self._client.close()
 
     def _model(self, asked: str | None, ctx: CallContext) -> str:
-        """The caller's choice where the server has it, else the first."""
-        names = self.models or self._list_models(ctx)
-        return asked if asked is not None and asked in names else names[0]
+        """The caller's choice, else the first. Raises Unsupported for one the server does not have."""
+        names = self.models("analyze") or self._list_models(ctx)
+        if asked is not None and asked not in names:
+            raise Unsupported(f"the Spark server has no model {asked!r}; it has {', '.join(names)}"[:300])
+        return asked or names[0]
 
     def _list_models(self, ctx: CallContext) -> tuple[str, ...]:
         path = self._settings.models_path

@@ -128,9 +128,8 @@ class InferenceBackend(Protocol):
     @property
     def tasks(self) -> frozenset[Task]: ...
 
-    @property
-    def models(self) -> Sequence[str]:
-        """Names a caller may ask for; empty when the backend takes any."""
+    def models(self, task: Task) -> Sequence[str]:
+        """Names a caller may ask for with this task; empty when it is not known, or any will do."""
 
     def transcribe(self, request: TranscribeRequest, ctx: CallContext) -> Transcript: ...
 

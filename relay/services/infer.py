@@ -70,7 +70,7 @@ class Infer:
             route = [b for b in self._routes[task] if task in b.tasks]
         if model is None or not route:
             return route
-        able = [b for b in route if not b.models or model in b.models]
+        able = [b for b in route if not (names := b.models(task)) or model in names]
         if not able:
             raise NotFound(f"no model {model!r} for {task} here; see /relay/capabilities")
         return able

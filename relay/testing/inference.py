@@ -36,7 +36,7 @@ class InferenceConformance:
         assert backend.tasks <= set(TASKS)
         assert backend.max_concurrent >= 1
         assert backend.queue_size >= 0
-        assert all(isinstance(model, str) for model in backend.models)
+        assert all(isinstance(model, str) for task in backend.tasks for model in backend.models(task))
 
     def test_it_is_healthy_while_its_service_works(self, backend: InferenceBackend) -> None:
         health = backend.health()

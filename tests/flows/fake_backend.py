@@ -21,7 +21,7 @@ class FakeBackend:
         self.max_concurrent = more.get("max_concurrent", 1000)
         self.queue_size = more.get("queue_size", 1000)
         self.tasks = frozenset(more.get("tasks", ("transcribe", "analyze")))
-        self.models = more.get("models", ())
+        self.names = more.get("models", ())
         self.text = more.get("text", f"the answer of {name}")
         self.fail: Exception | None = None
         self.act: Callable[[CallContext], None] = lambda ctx: None
@@ -30,6 +30,9 @@ class FakeBackend:
         self.lock = threading.Lock()
         self.calls = self.running = self.most = 0
         self.asked: list[Any] = []
+
+    def models(self, _task: str) -> tuple[str, ...]:
+        return self.names
 
     def _work(self, ctx: CallContext, request: Any) -> None:
         with self.lock:

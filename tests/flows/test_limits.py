@@ -164,7 +164,7 @@ def test_the_checks_come_in_the_contracts_order(start, backend: FakeBackend) -> 
         assert_error(post(live, b"{"), 400, "bad_json")
         assert_error(post(live, b'{"prompt": 1, "model": "x", "backend": "x"}'), 422, "invalid")
         assert_error(live.analyze("inst-1", backend="nobody"), 404, "not_found")
-        backend.models = ("one",)
+        backend.names = ("one",)
         assert_error(live.analyze("inst-1", model="two"), 404, "not_found")
         assert_error(live.analyze("inst-1"), 402, "insufficient_credits")
         assert_error(live.analyze("inst-1"), 402, "insufficient_credits")

@@ -11,7 +11,7 @@ import msgspec
 from relay import __version__
 from relay.errors import Draining, StorageUnavailable
 from relay.http.answers import answer
-from relay.ports.inference import TASKS
+from relay.ports.inference import TASKS, InferenceBackend
 from relay.services.core import Core
 
 FORMATS = ["wav", "mp3", "m4a", "mp4", "ogg", "opus", "webm", "flac"]
@@ -91,12 +91,16 @@ class Capabilities:
                 "ok": True,
                 "tasks": {task: [b.name for b in registry.routes[task] if task in b.tasks] for task in TASKS},
                 "backends": {
-                    b.name: {"tasks": sorted(b.tasks), "models": list(b.models), "cost_class": b.cost_class}
+                    b.name: {"tasks": sorted(b.tasks), "models": models_of(b), "cost_class": b.cost_class}
                     for b in registry.backends.values()
                 },
-                "models": sorted({model for b in registry.backends.values() for model in b.models}),
+                "models": sorted({model for b in registry.backends.values() for model in models_of(b)}),
                 "formats": FORMATS,
                 "auth": [strategy.name for strategy in registry.auth],
                 "rails": [],
             },
         )
+
+
+def models_of(backend: InferenceBackend) -> list[str]:
+    return sorted({model for task in backend.tasks for model in backend.models(task)})

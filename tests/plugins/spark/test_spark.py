@@ -9,7 +9,7 @@ import pytest
 from relay_spark import Plugin
 from relay_spark.settings import Settings
 
-from relay.errors import BlockedByUpstream, ConfigError, UpstreamFailed
+from relay.errors import BlockedByUpstream, ConfigError, Unsupported, UpstreamFailed
 from relay.ports.inference import ChatRequest
 from relay.tables import Table
 from relay.testing.inference import InferenceConformance
@@ -85,11 +85,12 @@ def test_paths_and_a_base_path_are_settings(spark, backend_for, ctx):
 
 def test_the_list_of_models_is_asked_for_once_and_again_after_a_failure(backend, spark, ask):
     assert spark.requests == []
-    assert backend.models == ()
+    assert backend.models("analyze") == ()
     ask()
     ask()
     assert spark.paths().count(MODEL_LIST) == 1
-    assert backend.models == ("gemma", "other")
+    assert backend.models("analyze") == ("gemma", "other")
+    assert backend.models("transcribe") == ()
     spark.says[CHAT] = reply(500)
     with pytest.raises(UpstreamFailed):
         ask()
@@ -101,8 +102,8 @@ def test_the_list_of_models_is_asked_for_once_and_again_after_a_failure(backend,
 
 def test_a_model_of_the_settings_is_used_without_asking(spark, backend_for, ctx):
     backend = backend_for(spark.url, model="mine")
-    assert backend.models == ("mine",)
-    list(backend.chat(ChatRequest(messages=[], model="gpt-4"), ctx))
+    assert backend.models("analyze") == ("mine",)
+    list(backend.chat(ChatRequest(messages=[], model="mine"), ctx))
     assert spark.paths() == [CHAT]
     assert spark.requests[0].json()["model"] == "mine"
 
@@ -110,6 +111,12 @@ def test_a_model_of_the_settings_is_used_without_asking(spark, backend_for, ctx)
 def test_a_caller_may_choose_among_the_listed_models(spark, ask):
     ask(model="other")
     assert spark.requests[-1].json()["model"] == "other"
+
+
+def test_a_model_the_server_does_not_have_is_not_replaced_by_another(spark, ask):
+    with pytest.raises(Unsupported, match="gpt-4"):
+        ask(model="gpt-4")
+    assert spark.paths() == [MODEL_LIST]
 
 
 def test_a_missing_usage_and_finish_are_no_failure(spark, ask):
