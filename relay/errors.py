@@ -38,6 +38,10 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+import structlog
+
+log = structlog.get_logger("relay")
+
 
 class RelayError(Exception):
     """Any failure the relay explains. `message` is shown to people and says what to do."""
@@ -248,10 +252,12 @@ def boundary(plugin: str) -> Iterator[None]:
     """Run a plugin's code: what it raises leaves as one of ours, with its name on it.
 
     A surprise is "outcome unknown", never "failed": a stray KeyError may come after the work was done.
+    Its text stays in the log, because nobody knows what it holds.
     """
     try:
         yield
     except RelayError:
         raise
     except Exception as exc:
-        raise OutcomeUnknown(f"{plugin}: {type(exc).__name__}: {exc}"[:500]) from exc
+        log.exception("plugin_defect", plugin=plugin)
+        raise OutcomeUnknown(f"{plugin} failed in a way it does not explain; the operator finds it in the log") from exc

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+import structlog
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ClosedPoolError, DecodeError, HTTPError, LocationParseError, ReadTimeoutError
@@ -24,7 +25,9 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util import parse_url
 
 from relay import __version__
-from relay.errors import OutcomeUnknown, Unavailable, UpstreamFailed, UpstreamTimeout
+from relay.errors import OutcomeUnknown, PluginError, Unavailable, UpstreamFailed, UpstreamTimeout
+
+log = structlog.get_logger("relay.upstream")
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
@@ -64,8 +67,7 @@ class _Connection(HTTPConnection):
             super().connect()
         except (HTTPError, OSError, UnicodeError) as exc:
             raise Unavailable(
-                f"could not connect to {self.host}:{self.port}: {_reason(exc)}. "
-                "Check that the service runs and that its url is right"
+                f"the inference server could not be reached: {_reason(exc)}; the operator finds its address in the log"
             ) from exc
         finally:
             self.timeout = patience
@@ -177,9 +179,19 @@ class HTTPClient:
     def _send(
         self, method: str, path: str, body: Body, headers: dict[str, str], *, timeout: float | None, max_bytes: int
     ) -> HTTPReply:
+        """Where the server is belongs in the operator's log, not in what a caller is told."""
+        try:
+            return self._ask(method, path, body, headers, timeout=timeout, max_bytes=max_bytes)
+        except PluginError as exc:
+            log.warning("inference_server_failed", server=self.where, error=exc.message)
+            raise
+
+    def _ask(
+        self, method: str, path: str, body: Body, headers: dict[str, str], *, timeout: float | None, max_bytes: int
+    ) -> HTTPReply:
         limit = self._limit(timeout)
         if limit <= 0:
-            raise UpstreamTimeout(f"no time was left to ask {self.where}")
+            raise UpstreamTimeout("no time was left to ask the inference server")
         deadline = time.monotonic() + limit
         try:
             response = self._pool.urlopen(
@@ -200,15 +212,14 @@ class HTTPClient:
                 raise
             return HTTPReply(response.status, response.headers, content)
         except ClosedPoolError as exc:
-            raise Unavailable(f"the client for {self.where} is closed: the relay is stopping") from exc
+            raise Unavailable("the relay is stopping") from exc
         except DecodeError as exc:
-            raise UpstreamFailed(f"{self.where} sent an answer whose content-encoding is broken") from exc
+            raise UpstreamFailed("the inference server sent an answer whose content-encoding is broken") from exc
         except HTTPError as exc:
             if isinstance(exc, ReadTimeoutError) or any(isinstance(arg, TimeoutError) for arg in exc.args):
                 raise self._timed_out() from exc
             raise OutcomeUnknown(
-                f"the connection to {self.where} was lost after the request was sent: {_reason(exc)}. "
-                "Look at that service's log before repeating the call"
+                f"the connection to the inference server was lost after the request was sent: {_reason(exc)}"
             ) from exc
 
     def _pieces(self, response: BaseHTTPResponse, deadline: float, max_bytes: int) -> Iterator[bytes]:
@@ -226,11 +237,11 @@ class HTTPClient:
                 return
             total += len(piece)
             if total > max_bytes:
-                raise UpstreamFailed(f"{self.where} sent an answer of more than {max_bytes} bytes")
+                raise UpstreamFailed(f"the inference server sent an answer of more than {max_bytes} bytes")
             yield piece
 
     def _timed_out(self) -> UpstreamTimeout:
-        return UpstreamTimeout(f"{self.where} did not finish its answer in time")
+        return UpstreamTimeout("the inference server did not finish its answer in time")
 
 
 def _split(base_url: str) -> tuple[str, str, int | None, str]:

@@ -104,7 +104,7 @@ class SparkBackend:
                 reply = self._client.request("GET", "/health", timeout=deadline - time.monotonic())
             self._expect(reply, "models_path", self._settings.models_path)
         except PluginError as exc:
-            return Health(ok=False, detail=exc.message)
+            return Health(ok=False, detail=f"{self._settings.url}: {exc.message}")
         return Health(ok=True)
 
     def close(self) -> None:
