@@ -6,6 +6,7 @@ the old and the new files; renames; the final manifest; old journals away. A cra
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -54,8 +55,9 @@ def _write_snapshot(data_dir: Path, old: Manifest, snapshot: Snapshot) -> dict[s
     changing: dict[str, FileState] = {}
 
     def note(name: str, digest: str | None, rows: int) -> None:
-        before = old.files.get(name, FileState(None)).sha256
-        changing[name] = FileState(before, rows, digest, changing=True)
+        before = old.files.get(name, FileState(None))
+        there = _digest(data_dir / name) if before.changing else before.sha256
+        changing[name] = FileState(there, rows, digest, changing=True)
 
     if spec.layout != "files":
         name = file_of(spec)
@@ -68,6 +70,14 @@ def _write_snapshot(data_dir: Path, old: Manifest, snapshot: Snapshot) -> dict[s
         raw = snapshot.rows.get(key)
         note(name, None if raw is None else write_temp(data_dir / name, [encode_document(raw)]), 1)
     return changing
+
+
+def _digest(path: Path) -> str | None:
+    """What an interrupted checkpoint left there."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def _put_in_place(data_dir: Path, changing: Mapping[str, FileState]) -> None:

@@ -34,6 +34,10 @@ class Commit:
         self._gate = threading.Lock()  # a wake-up of its own; an Event costs four times as much
         self._gate.acquire()
 
+    @property
+    def done(self) -> bool:
+        return self._done
+
     def finish(self, error: StorageError | None) -> None:
         """Durable (None), or it did not happen. Wakes everyone who waits for it."""
         self._error = error
@@ -64,6 +68,8 @@ class Memory:
         self.streams = {name: Stream(data_dir / name) for name in streams}
         self.newest: Commit | None = None
         self.waiting: list[Commit] = []
+        self.failing = False
+        """The last write failed: nobody is told "done" before the disk has said so."""
         self.broken: StorageUnavailable | None = None
         """Set once by a failed fsync: no more writes until a restart."""
 

@@ -17,7 +17,7 @@ from .checkpoint import write_checkpoint
 from .files import make_dir, storage_error
 from .journal import Journal
 from .lockfile import take_lock
-from .manifest import Manifest
+from .manifest import Manifest, load_manifest
 from .memory import WAIT_SECONDS, Commit, Memory
 from .overlay import Overlay
 from .recovery import Recovery
@@ -85,7 +85,9 @@ class JSONFileStorage:
         return result
 
     def submit(self, fn: Callable[[Tx], T]) -> tuple[T, Callable[[], None]]:
-        result, seen = self._run(fn, Overlay, later=True)
+        result, seen = self._run(fn, Overlay, later=not self._memory.failing)
+        if self._memory.failing:
+            self._wait(seen)
         return result, partial(self._wait, seen)
 
     def read(self, fn: Callable[[ReadTx], T]) -> T:
@@ -219,6 +221,7 @@ class JSONFileStorage:
                 for table, snapshot in zip(tables, snapshots, strict=True):
                     table.changed |= snapshot.changed
                     table.stale = True
+            self._manifest = load_manifest(self._dir) or self._manifest
             raise storage_error(exc, "the checkpoint failed; the journal keeps everything") from exc
         with self._memory.lock:
             for table in tables:

@@ -78,11 +78,18 @@ class Writer:
     def _run(self) -> None:
         while True:
             commits, order = self._take()
-            error = self._write(commits) if commits else None
+            try:
+                error = self._write(commits) if commits else None
+                if isinstance(order, Rotation):
+                    order.finish(error or self._rotate(order))
+            except Exception as exc:
+                # A defect, not the disk. Without a writer nothing may be accepted any more.
+                log.exception("the writer failed")
+                self._fail([commit for commit in commits if not commit.done], exc)
+                if isinstance(order, Rotation):
+                    order.finish(self._memory.broken)
             if isinstance(order, Stop):
                 return
-            if order is not None:
-                order.finish(error or self._rotate(order))
 
     def _take(self) -> tuple[list[Commit], Order | None]:
         """Everything queued, up to the next order."""
@@ -104,6 +111,7 @@ class Writer:
         except Exception as exc:  # noqa: BLE001 - whatever it was, those who wait must hear of it
             return self._fail(commits, exc)
         self.seq += 1
+        self._memory.failing = False
         for commit in commits:
             commit.finish(None)
         for commit in commits:
@@ -123,6 +131,7 @@ class Writer:
         error: StorageError = storage_error(exc, "nothing of this change was kept, the journal cannot be written")
         orders: list[Order] = []
         with self._memory.lock:
+            self._memory.failing = True
             while not self.queue.empty():
                 item = self.queue.get_nowait()
                 if isinstance(item, list):

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 Bucket = Literal["lifetime", "monthly", "purchased"]
 Whole = Annotated[int, Meta(ge=0)]
+Instant = Annotated[datetime, Meta(tz=True)]
 
 UNLIMITED = 2**53
 """Stands for "no limit" where numbers are sorted; JSON answers say null."""
@@ -37,10 +38,10 @@ class Account(Struct, gc=False):
     owed: Whole = 0
     blocked: bool = False
     core_closed: bool = False
-    cycle_started_at: datetime | None = None
-    subscription_expires_at: datetime | None = None
-    created_at: datetime | None = None
-    last_active_at: datetime | None = None
+    cycle_started_at: Instant | None = None
+    subscription_expires_at: Instant | None = None
+    created_at: Instant | None = None
+    last_active_at: Instant | None = None
     entries: Whole = 0
     head: str = ""
     sort_total: int = 0

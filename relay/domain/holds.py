@@ -75,7 +75,7 @@ def drop_gemini(account: Account, hold: Hold, *, room: bool) -> None:
         spend(account, "purchased", -1)
         account.held -= 1
         hold.bucket = ""
-    elif hold.origin and room:
+    elif hold.origin and room and not (hold.origin == "lifetime" and account.core_closed):
         spend(account, "purchased", -1)
         if same_month(account, hold.origin, hold.cycle):
             spend(account, hold.origin)

@@ -10,6 +10,11 @@ def utcnow() -> datetime:
     return datetime.fromtimestamp(int(time.time()), UTC)
 
 
+def whole(instant: datetime | None) -> datetime | None:
+    """The same instant as the books write it, whatever zone or fraction a person gave it."""
+    return None if instant is None else instant.astimezone(UTC).replace(microsecond=0)
+
+
 def iso(instant: datetime | None) -> str | None:
     """`2026-01-31T12:00:00Z`, or None."""
     if instant is None:

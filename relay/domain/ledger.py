@@ -21,6 +21,8 @@ COUNTERS = (
     "monthly_consumed",
     "monthly_gemini_consumed",
     "purchased_balance",
+    "purchased_total_ever",
+    "core_closed",
 )
 
 
@@ -125,6 +127,8 @@ class Sums(Struct):
             self.counters["lifetime_gemini_consumed"] += entry.gemini
         elif entry.gemini_bucket == "monthly" and entry.cycle == self.cycle:
             self.counters["monthly_gemini_consumed"] += entry.gemini
+        if entry.kind in {"purchase", "grant"}:
+            self.counters["purchased_total_ever"] += entry.amount
         for counter, change in entry.changes.items():
             if not counter.startswith("monthly") or entry.cycle == self.cycle:
                 self.counters[counter] = self.counters.get(counter, 0) + change

@@ -80,7 +80,7 @@ def refresh(account: Account, tiers: Tiers, now: datetime) -> list[Draft]:
     tier = tier_of(account, tiers, now)
     if tier.counts == "monthly":
         if account.cycle_started_at is None:
-            account.cycle_started_at = now
+            drafts += start_month(account, now)
         elif now >= account.cycle_started_at + tier.period:
             months = (now - account.cycle_started_at) // tier.period
             drafts += start_month(account, account.cycle_started_at + months * tier.period)
@@ -90,6 +90,8 @@ def refresh(account: Account, tiers: Tiers, now: datetime) -> list[Draft]:
 def start_month(account: Account, start: datetime) -> list[Draft]:
     """A fresh month: what the old one used no longer counts."""
     old, used, gemini = account.cycle_started_at, account.monthly_consumed, account.monthly_gemini_consumed
+    if old is not None and start <= old:
+        start = old + timedelta(seconds=1)
     account.cycle_started_at = start
     account.monthly_consumed = account.monthly_gemini_consumed = 0
     if old is None:
@@ -113,19 +115,22 @@ def change_tier(
     in the account's life (not for a `fresh` row, which never was in core), and starts a fresh month.
     """
     drafts: list[Draft] = []
+    closes: dict[str, int] = {}
     was = account.tier_snapshot
     if was == "core" and name != "core":
         carry = 0 if fresh or account.core_closed else allowance_left(account, tiers["core"]) or 0
         if carry:
             account.purchased_balance += carry
             drafts.append(Draft("promotion", "purchased", carry, f"unused core credits, on moving to {name}"))
+        if not account.core_closed:
+            closes = {"core_closed": 1}
         account.core_closed = True
         drafts += start_month(account, now)
     if was == name and account.subscription_expires_at == expires:
         return drafts
     account.tier_snapshot = name
     account.subscription_expires_at = expires
-    drafts.append(Draft("tier", reason=reason or f"{was} -> {name}", tier=name, expires_at=expires))
+    drafts.append(Draft("tier", reason=reason or f"{was} -> {name}", tier=name, expires_at=expires, changes=closes))
     return drafts
 
 

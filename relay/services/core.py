@@ -50,10 +50,10 @@ class Core:
 
     def start(self) -> None:
         """What `serve` does before its port opens: give back what a dead process held, adopt edits by hand."""
+        adopt_outside_changes(self.storage, self.policy)
         swept = self.meter.sweep(lambda owner: owner != self.meter.owner)
         if swept:
             log.warning("holds_given_back", jobs=swept, note="the process that held them is gone")
-        adopt_outside_changes(self.storage, self.policy)
         self._reindex_if_tiers_changed()
         self.housekeeping.start()
 
@@ -71,6 +71,7 @@ class Core:
         if before is None:
             self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": now}))
         else:
+            self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": "being recomputed"}))
             threading.Thread(target=reindex, name="reindex", daemon=True).start()
 
     def close(self) -> None:

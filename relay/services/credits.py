@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from relay.books import accounts, jobs
+from relay.books import accounts, holds, jobs
 from relay.domain import tiers
 from relay.domain.accounts import Account, count_gemini, spend
 from relay.domain.credits import admin_row, credits_view, current
-from relay.domain.holds import same_month
+from relay.domain.holds import give_back, same_month
 from relay.domain.instants import iso, utcnow
 from relay.domain.ledger import Draft, Entry
 from relay.errors import Conflict, Invalid, NotFound
@@ -103,6 +103,9 @@ class Credits:
             if job is None or account is None or job.paid_at is None or job.bucket == "":
                 return False
             now = self._clock()
+            if (hold := holds.get(tx, job_id)) is not None:
+                give_back(account, hold)
+                holds.delete(tx, hold)
             drafts = tiers.refresh(account, self._policy.tiers, now)
             gone = not same_month(account, job.bucket, job.cycle) or (job.bucket == "lifetime" and account.core_closed)
             bucket = "purchased" if gone else job.bucket

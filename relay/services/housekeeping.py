@@ -14,7 +14,6 @@ import structlog
 from relay.books import accounts, jobs
 from relay.domain import tiers
 from relay.domain.instants import iso, utcnow
-from relay.errors import RelayError
 from relay.ports.storage import Storage, Tx
 from relay.services.meter import Meter
 from relay.services.policy import Policy
@@ -54,17 +53,21 @@ class Housekeeping:
     def _run(self) -> None:
         rounds = 0
         while True:
-            try:
-                self._meter.sweep(nobody)
-                if rounds % 4 == 0:
-                    self.roll_due()
-                if rounds % 240 == 0:
-                    self.prune()
-            except RelayError as exc:
-                log.warning("housekeeping_failed", error=exc.message)
+            self._round("sweep", lambda: self._meter.sweep(nobody))
+            if rounds % 4 == 0:
+                self._round("roll", self.roll_due)
+            if rounds % 240 == 0:
+                self._round("prune", self.prune)
             rounds += 1
             if self._stop.wait(15):
                 return
+
+    def _round(self, what: str, task: Callable[[], object]) -> None:
+        """One failing task must not keep the others, or its own next round, from running."""
+        try:
+            task()
+        except Exception:
+            log.exception("housekeeping_failed", task=what)
 
     def roll_due(self) -> int:
         """Book the months and subscriptions that are over, so that sorted columns stay true."""
@@ -75,12 +78,13 @@ class Housekeeping:
 
     def _roll_batch(self, tx: Tx) -> int:
         now = self._clock()
-        rows = tx.scan(accounts.COLL, "due_at", None, iso(now), limit=BATCH)
+        rows, rolled = tx.scan(accounts.COLL, "due_at", None, iso(now), limit=BATCH), 0
         for key, doc in rows:
             account = accounts.load(doc)
             drafts = tiers.refresh(account, self._policy.tiers, now)
             accounts.save(tx, key, account, self._policy.tiers, now, drafts, actor="relay")
-        return len(rows)
+            rolled += account.due_at is None or account.due_at > now
+        return rolled
 
     def prune(self) -> None:
         """Delete what is past its retention. The ledger is kept for ever."""

@@ -6,11 +6,11 @@ A job is counted once, before its first attempt on such a backend; past the limi
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from relay.books import accounts, holds, jobs
 from relay.domain import tiers
-from relay.domain.accounts import Account, count_gemini, spend
+from relay.domain.accounts import Account, Bucket, count_gemini, spend
 from relay.domain.holds import Hold, drop_gemini, move_to_purchased, same_month
 from relay.domain.jobs import Job
 from relay.domain.ledger import Draft
@@ -43,7 +43,10 @@ def claim(tx: Tx, call: Any, owner: str, policy: Policy, now: datetime) -> bool:
 
 def _count(account: Account, hold: Hold, job: Job | None, tier: tiers.Tier, *, allowance: bool) -> bool:
     if allowance and tiers.gemini_left(account, tier) != 0:
-        count_gemini(account, tier.counts)
+        if hold.bucket != "monthly":
+            hold.cycle = account.cycle_started_at if tier.counts == "monthly" else None
+        if same_month(account, tier.counts, hold.cycle):
+            count_gemini(account, tier.counts)
         hold.gemini = tier.counts
         return True
     bucket = job.bucket if hold.follow_up and job is not None else hold.bucket
@@ -67,11 +70,13 @@ def charge_follow_up(account: Account, hold: Hold, job: Job | None) -> list[Draf
     """A paid job was answered by gemini for the first time: write the count, or move the charge."""
     if hold.bucket == "purchased" and job is not None:
         account.held -= 1
-        same = same_month(account, job.bucket, job.cycle)
-        if same and job.bucket:
-            spend(account, job.bucket, -1)
+        gone = not same_month(account, job.bucket, job.cycle) or (job.bucket == "lifetime" and account.core_closed)
+        origin: Bucket | Literal[""] = "purchased" if gone else job.bucket
+        if origin:
+            spend(account, origin, -1)
+        cycle = job.cycle if origin == "monthly" else None
         return [
-            Draft("refund", job.bucket, 1, "moved to purchased: gemini limit", cycle=job.cycle),
+            Draft("refund", origin, 1, "moved to purchased: gemini limit", cycle=cycle),
             Draft("charge", "purchased", -1, "gemini"),
         ]
     if hold.gemini in {"lifetime", "monthly"}:

@@ -11,7 +11,7 @@ import structlog
 
 from relay.books import accounts, holds
 from relay.domain.accounts import PREFIXES, Account, type_of
-from relay.domain.instants import utcnow
+from relay.domain.instants import utcnow, whole
 from relay.domain.ledger import Draft, Entry, Sums, differences, digest
 from relay.errors import ConfigError
 from relay.ports.storage import ReadTx, Storage, Tx
@@ -28,6 +28,7 @@ def verify(storage: Storage, progress: Callable[[int, int], None] = lambda _done
     """
     different, entries, done = [], 0, 0
     keys = storage.read(lambda tx: set(tx.partitions("ledger")))
+    keys |= {hold.account for hold in storage.read(lambda tx: holds.page(tx, limit=10_000))}
     total = storage.read(lambda tx: tx.count(accounts.COLL))
     for page in _pages(storage):
         for key in page:
@@ -86,39 +87,63 @@ def adopt_outside_changes(storage: Storage, policy: Policy, clock: Callable[[], 
 
     A key without a prefix becomes an install's. A row that was deleted comes back empty: its history stays.
     """
-    where = storage.outside_changes().get(accounts.COLL)
+    edited = storage.outside_changes()
+    where = edited.get(accounts.COLL) or edited.get(holds.COLL)
     if where is None:
         return 0
     log.warning("edited_by_hand", where=where, note="each changed row gets an adjust entry in the ledger")
     adjusted = 0
     seen: set[str] = set()
-    for page in list(_pages(storage)):
+    pages = list(_pages(storage))
+    for page in pages:  # all rows first: a refused start must not have entered half of them
         for key in page:
-            full = key if key.partition(":")[0] in PREFIXES and ":" in key else f"inst:{key}"
+            storage.read(lambda tx, key=key: _readable(tx, key, where))  # type: ignore[misc]
+    for page in pages:
+        for key in page:
+            full = _full(key)
             seen.add(full)
             adjusted += storage.transact(
-                lambda tx, key=key, full=full: _adopt(tx, key, full, where, policy, clock())  # type: ignore[misc]
+                lambda tx, key=key, full=full: _adopt(tx, key, full, policy, clock())  # type: ignore[misc]
             )
     for key in set(storage.read(lambda tx: tx.partitions("ledger"))) - seen:
-        adjusted += storage.transact(lambda tx, key=key: _adopt(tx, key, key, where, policy, clock()))  # type: ignore[misc]
+        adjusted += storage.transact(lambda tx, key=key: _adopt(tx, key, key, policy, clock()))  # type: ignore[misc]
     return adjusted
 
 
-def _adopt(tx: Tx, key: str, full: str, where: str, policy: Policy, now: datetime) -> bool:
+def _full(key: str) -> str:
+    """A key without a prefix is an install's."""
+    return key if key.partition(":")[0] in PREFIXES and ":" in key else f"inst:{key}"
+
+
+def _readable(tx: ReadTx, key: str, where: str) -> None:
+    """Raises ConfigError for a row that makes no sense, or is there twice."""
     try:
-        account = accounts.get(tx, key) or Account(created_at=now)
+        accounts.get(tx, key)
     except msgspec.ValidationError as exc:
         raise ConfigError(
             f"{where}: row {key!r}: {exc}. Correct it by hand, or restore the file from a backup"
         ) from None
+    full = _full(key)
+    if key != full and accounts.get(tx, full) is not None:
+        raise ConfigError(f"{where}: rows {key!r} and {full!r} are the same install; keep one of them")
+
+
+def _adopt(tx: Tx, key: str, full: str, policy: Policy, now: datetime) -> bool:
+    account = accounts.get(tx, key) or Account(created_at=now)
+    for name in ("cycle_started_at", "subscription_expires_at", "created_at", "last_active_at"):
+        setattr(account, name, whole(getattr(account, name)))
     if key != full:
-        if accounts.get(tx, full) is not None:
-            raise ConfigError(f"{where}: rows {key!r} and {full!r} are the same install; keep one of them")
         tx.delete(accounts.COLL, key)
     newest = tx.read("ledger", full, limit=1)
     account.entries, account.head = (newest[0][0], newest[0][1]["hash"]) if newest else (0, "")
+    open_holds = holds.of_account(tx, full)
+    least = Sums.of(account)
+    for hold in open_holds:
+        least.add_hold(hold)
+    for name, value in least.counters.items():
+        setattr(account, name, max(getattr(account, name), value))
     sums, _, _ = add_up(tx, full, account)
-    found = differences(account, sums, holds.of_account(tx, full))
+    found = differences(account, sums, open_holds)
     account.held = found.pop("held", (0, account.held))[1]
     drafts = [_adjustment(full, account, found)] if found else []
     account.last_active_at = account.last_active_at or now

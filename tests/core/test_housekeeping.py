@@ -61,3 +61,14 @@ def test_new_limits_reach_the_sorted_column_of_every_row():
     books.policy = Policy.of(Settings(tiers={"core": TierSettings()}))
     assert keeper(books).reindex() == 450
     assert sort_total(books, "user:77") == UNLIMITED
+
+
+def test_a_task_that_fails_keeps_no_other_from_running():
+    books = Books(TIERS)
+    house = keeper(books)
+    forgotten = books.begin()
+    books.meter._running.discard(forgotten.id)
+    house.roll_due = house.prune = lambda: 1 / 0
+    for what, task in (("roll", house.roll_due), ("sweep", lambda: books.meter.sweep(lambda _owner: False))):
+        house._round(what, task)
+    assert books.read()["held"] == 0

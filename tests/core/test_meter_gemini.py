@@ -135,3 +135,40 @@ def test_the_count_stays_while_another_call_of_the_job_is_at_gemini(books):
     assert books.read()["gemini_remaining"] == 0
     assert books.settle(two, "gemini").credits["gemini_remaining"] == 0
     books.verified()
+
+
+def test_a_promotion_under_a_moved_job_does_not_double_the_credit():
+    books = Books(
+        {"core": TierSettings(lifetime_credits=10, lifetime_gemini=0), "pro": TierSettings(monthly_credits=5)}
+    )
+    books.credits.grant("user:u", 1, reason="", actor="t", make_row=True)
+    call = books.begin()
+    assert books.meter.claim_gemini(call)
+    books.credits.set_tier("user:u", "pro", None, actor="t")
+    receipt = books.settle(call, "local")
+    assert (receipt.charged, receipt.credits["purchased"], receipt.credits["remaining"]) == (1, 10, 5)
+    books.verified()
+
+
+@pytest.mark.parametrize("answers", ["gemini", "local", None])
+@pytest.mark.parametrize("change", ["month", "tier"])
+def test_a_month_or_tier_that_changes_before_gemini_is_asked_keeps_the_books_balanced(change, answers):
+    pro = TierSettings(monthly_credits=5, monthly_gemini=2)
+    books = Books({"core": TierSettings(lifetime_credits=9, lifetime_gemini=3), "pro": pro})
+    if change == "month":
+        books.credits.set_tier("user:u", "pro", None, actor="t")
+    call = books.begin()
+    if change == "month":
+        books.later(days=31)
+        books.answer(job="rolls the month")
+    else:
+        books.credits.set_tier("user:u", "pro", None, actor="t")
+    assert books.meter.claim_gemini(call)
+    books.verified()
+    if answers is None:
+        books.meter.release(call)
+    else:
+        books.settle(call, answers)
+    books.verified()
+    books.answer()
+    books.verified()

@@ -238,3 +238,38 @@ def test_a_job_that_was_not_paid_has_nothing_to_refund(books):
     call = books.begin()
     assert refund(books, call) is False
     assert books.credits.refund("job_unknown", reason="", actor="t") is False
+
+
+def test_two_months_started_in_one_second_are_two_months(books):
+    put(books, "pro")
+    call = books.begin()
+    put(books, "core")
+    put(books, "pro")
+    books.meter.release(call)
+    assert balances(books) == ("pro", 3, 0)
+    books.answer()
+    books.verified()
+
+
+def test_a_refund_while_a_follow_up_holds_a_gemini_credit_leaves_nothing_free():
+    books = Books({"core": TierSettings(lifetime_credits=5, lifetime_gemini=0)})
+    books.answer(job="j")
+    books.credits.grant("user:u", 1, reason="", actor="t", make_row=True)
+    follow_up = books.begin(job="j")
+    assert books.meter.claim_gemini(follow_up)
+    assert refund(books, follow_up) is True
+    assert (books.read()["remaining"], books.read()["purchased"], books.read()["held"]) == (5, 1, 0)
+    assert books.settle(follow_up, "gemini").charged == 0
+    assert books.answer(job="j").charged == 1
+    books.verified()
+
+
+def test_moving_a_charge_that_cannot_go_back_to_core_costs_nothing_more():
+    books = Books({"core": TierSettings(lifetime_credits=5), "pro": TierSettings(monthly_credits=5, monthly_gemini=0)})
+    books.answer(job="j")
+    books.credits.set_tier("user:u", "pro", None, actor="t")
+    before = books.read()["purchased"]
+    follow_up = books.begin(job="j")
+    assert books.meter.claim_gemini(follow_up)
+    assert books.settle(follow_up, "gemini").credits["purchased"] == before
+    books.verified()

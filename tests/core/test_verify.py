@@ -49,6 +49,8 @@ def test_untouched_books_are_balanced(books):
         ("monthly_consumed", 1),
         ("lifetime_gemini_consumed", 2),
         ("held", 0),
+        ("purchased_total_ever", 99),
+        ("core_closed", True),
         ("tier_snapshot", "pro"),
         ("subscription_expires_at", "2031-01-01T00:00:00Z"),
     ],
@@ -60,7 +62,7 @@ def test_a_row_that_differs_from_its_entries_is_found(books, field, value):
 
 def test_a_row_that_was_deleted_is_found(books):
     books.storage.transact(lambda tx: tx.delete("credits", "user:a"))
-    assert different(books) == {"user:a": {"lifetime_consumed", "purchased_balance", "held"}}
+    assert different(books) == {"user:a": {"lifetime_consumed", "purchased_balance", "purchased_total_ever", "held"}}
 
 
 def test_a_row_that_was_invented_is_found(books):
@@ -125,7 +127,13 @@ def test_two_rows_for_one_install_stop_the_start(books):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"purchased_balance": -1}, {"purchased_balance": "five"}, {"cycle_started_at": "soon"}]
+    "wrong",
+    [
+        {"purchased_balance": -1},
+        {"purchased_balance": "five"},
+        {"cycle_started_at": "soon"},
+        {"last_active_at": "2026-01-01T00:00:00"},
+    ],
 )
 def test_a_row_that_makes_no_sense_stops_the_start_and_is_named(books, wrong):
     edit(books, "user:b", **wrong)
@@ -138,3 +146,38 @@ def test_open_holds_survive_an_adoption(books):
     adopt(books)
     assert books.read("user:a")["held"] == 1
     books.verified()
+
+
+def test_a_refused_edit_changes_nothing_so_that_the_corrected_one_counts(books):
+    edit(books, "user:a", purchased_balance=1000)
+    edit(books, "user:b", purchased_balance="five")
+    with pytest.raises(ConfigError):
+        adopt(books)
+    edit(books, "user:b", purchased_balance=5)
+    edit(books, "user:a", purchased_balance=7)
+    assert adopt(books) == 2
+    assert books.read("user:a")["purchased"] == 7
+    books.verified()
+
+
+def test_an_instant_in_another_zone_is_written_as_the_books_do(books):
+    edit(books, "user:a", tier_snapshot="pro", subscription_expires_at="2031-05-05T00:00:00.250-05:00")
+    adopt(books)
+    row = books.storage.read(lambda tx: tx.get("credits", "user:a"))
+    assert row["subscription_expires_at"] == "2031-05-05T05:00:00Z"
+
+
+def test_open_holds_outlive_an_edit_that_forgot_them(books):
+    edit(books, "user:a", lifetime_consumed=0, held=0)
+    adopt(books)
+    books.restart()
+    assert (books.read("user:a")["held"], books.read("user:a")["remaining"]) == (0, 5)
+    books.verified()
+
+
+def test_a_hold_of_an_account_that_does_not_exist_is_found(books):
+    def invent(tx):
+        tx.put("holds", "job_x", tx.scan("holds", limit=1)[0][1] | {"account": "user:ghost", "job": "job_x"})
+
+    books.storage.transact(invent)
+    assert set(different(books)) == {"user:ghost"}
