@@ -9,7 +9,7 @@ import falcon
 import msgspec
 
 from relay import __version__
-from relay.errors import Draining, StorageUnavailable
+from relay.errors import Draining, StorageFull, StorageUnavailable
 from relay.http.answers import answer
 from relay.ports.inference import TASKS, InferenceBackend
 from relay.services.core import Core
@@ -25,6 +25,8 @@ class Health:
         uptime = round(time.monotonic() - self._core.started, 3)
         answer(resp, {"ok": True, "version": __version__, "uptime_seconds": uptime})
 
+    on_head = on_get
+
 
 class Ready:
     """503 until the storage can be written and the self-test has passed."""
@@ -37,8 +39,13 @@ class Ready:
             raise Draining("this relay is shutting down", retry_after=30)
         if not self._core.tested.is_set():
             raise StorageUnavailable("the self-test has not passed; the log says why", code="not_ready", retry_after=1)
-        self._core.storage.check()
+        try:
+            self._core.storage.check()
+        except StorageFull as exc:
+            raise StorageUnavailable(exc.message, retry_after=60) from exc
         answer(resp, {"ok": True, "ready": True})
+
+    on_head = on_get
 
 
 class Policy:
@@ -62,7 +69,7 @@ class Policy:
             "limits": msgspec.to_builtins(settings.limits)
             | {"max_upload_mb": settings.relay.max_upload_mb, "call_seconds": settings.relay.call_seconds},
             "jobs": msgspec.to_builtins(settings.jobs) | {"credits_per_job": 1},
-            "retention": msgspec.to_builtins(settings.retention),
+            "retention": {"jobs_days": settings.retention.jobs_days},
             "rules": RULES,
         }
 

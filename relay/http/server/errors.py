@@ -50,13 +50,15 @@ class ErrorTask(WaitressErrorTask):  # type: ignore[misc]
         error = as_relay_error(request.error)
         request_id = "req_" + secrets.token_hex(12)
         body = msgspec.json.encode(error.body(request_id))
-        path, origin = ("", None) if request.head is None else (request.head.path, request.head.headers.get("origin"))
+        origin = None if request.head is None else request.head.headers.get("origin")
         self.status = f"{error.status} {HTTPStatus(error.status).phrase}"
         self.response_headers.append(("Content-Type", "application/json"))
         self.response_headers.append(("X-Request-Id", request_id))
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            self.response_headers.append(("WWW-Authenticate", 'Bearer realm="relay"'))
         if error.retry_after is not None:
             self.response_headers.append(("Retry-After", str(error.retry_after)))
-        self.response_headers.extend(self.channel.server.options.cors_headers(path, origin))
+        self.response_headers.extend(self.channel.server.options.cors_headers(request.asked_path, origin))
         # waitress reads this to write its own Connection header, once, for every HTTP version.
         request.headers["CONNECTION"] = "close"
         # The rest of the request may still be on its way.

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 MAX_CHUNK_LINE = 1024
 MAX_TRAILER = 16 * 1024
+MAX_OPENING = 2048
 
 _TRANSFER_ENCODING = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _NOT_IN_A_TARGET = re.compile(r"[\x00-\x20\x7f]")
@@ -39,10 +40,21 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         self._gate = gate
         self._spool = spool
         self._limit = 0
+        self._opening = b""
         self.waiting_since = time.monotonic()
+
+    @property
+    def asked_path(self) -> str:
+        """The path of the request line, also of a request whose headers could not be read; "" without one."""
+        if self.head is not None:
+            return self.head.path
+        words = self._opening.lstrip().partition(b"\n")[0].split(b" ")
+        return words[1].partition(b"?")[0].decode("latin-1") if len(words) > 1 and words[1].startswith(b"/") else ""
 
     def received(self, data: bytes) -> int:
         had_head = self.headers_finished
+        if not had_head and len(self._opening) < MAX_OPENING:
+            self._opening += data[:MAX_OPENING]
         try:
             consumed: int = super().received(data)
             if self.error is None:
