@@ -90,7 +90,11 @@ class Recovery:
             raise damaged(path, f"it is not what it should be ({exc})", self.manifest.last_good(name)) from exc
         if edited:
             self.outside[spec.name] = str(self._dir / file_of(spec))
-            log.warning("%s was changed by hand or by another program; it is taken as it is", path)
+            log.warning(
+                "%s was changed by hand or by another program; it is taken as it is, but for what the journal has"
+                " newer (after a clean stop it has nothing)",
+                path,
+            )
         return rows
 
     def _check_listed(self, spec: Collection, present: set[str]) -> None:

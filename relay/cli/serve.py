@@ -13,6 +13,7 @@ from relay import logs
 from relay.cli.options import Places, make_data_dir
 from relay.cli.plugins import plugin_rows
 from relay.control import Command, ControlServer
+from relay.errors import ConfigError
 from relay.http.app import create_app
 from relay.http.cors import cors
 from relay.http.gate import gate
@@ -47,7 +48,6 @@ def _run(places: Places, host: str | None, port: int | None) -> int:
     # Not closed when this fails: a clean close would make an edit by hand that was refused the new normal.
     core.start()
     try:
-        show_first_password(core)
         return serve(core, settings.host if host is None else host, settings.port if port is None else port)
     finally:
         core.close()
@@ -55,6 +55,7 @@ def _run(places: Places, host: str | None, port: int | None) -> int:
 
 def serve(core: Core, host: str, port: int) -> int:
     listening = listen(host, port)
+    core.admin.first_password(show_password)
     app = create_app(core)
     server = Server(app, listening, gate(core), server_options(core))
     control = ControlServer(core.data_dir, commands(core))
@@ -117,11 +118,10 @@ def commands(core: Core) -> dict[str, Command]:
     }
 
 
-def show_first_password(core: Core) -> None:
-    password = core.admin.first_password()
-    if password is not None:
-        print(
-            f"relay: the admin password is {password} (shown this once; RELAY_ADMIN_PASSWORD replaces it)",
-            file=sys.stderr,
-            flush=True,
-        )
+def show_password(password: str) -> None:
+    """Raises ConfigError when it cannot be shown; then it is not stored either, and the next start makes another."""
+    note = f"relay: the admin password is {password} (shown this once; RELAY_ADMIN_PASSWORD replaces it)"
+    try:
+        print(note, file=sys.stderr, flush=True)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"the first admin password cannot be shown: {exc}. Set RELAY_ADMIN_PASSWORD") from None

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Bucket = Literal["lifetime", "monthly", "purchased"]
-Whole = Annotated[int, Meta(ge=0)]
+Whole = Annotated[int, Meta(ge=0, le=2**52)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 UNLIMITED = 2**53

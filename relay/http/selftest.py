@@ -71,6 +71,7 @@ def _post(app: App, path: str, identity: Identity | None) -> str:
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
         "relay.probe": _no_probe,
+        "relay.self_test": True,
     }
     if identity is not None:
         environ["relay.identity"] = identity

@@ -50,7 +50,7 @@ COLLECTIONS: tuple[Collection, ...] = (
     Collection("processed-webhooks", indexes=("value",), layout="keys"),
     Collection("internal-meetings", layout="files"),
 )
-STREAMS: tuple[str, ...] = ("ledger", "audit")
+STREAMS: tuple[str, ...] = ("ledger",)
 
 
 class ReadTx(Protocol):

@@ -39,16 +39,16 @@ class Admin:
         self._hashing = threading.Lock()
         self._room = threading.BoundedSemaphore(1 + WAITING_ROOM)
 
-    def first_password(self) -> str | None:
-        """Without any password yet: make one, store its hash, return it to be shown once."""
+    def first_password(self, show: Callable[[str], None]) -> None:
+        """Without any password yet: make one, show it this once, and store its hash when it was shown."""
         if self._password is not None:
-            return None
+            return
         if self._storage.read(lambda tx: tx.get("settings", PASSWORD_KEY)) is not None:
-            return None
+            return
         password = secrets.token_urlsafe(18)
         hashed = _hasher().hash(password)
+        show(password)
         self._storage.transact(lambda tx: tx.put("settings", PASSWORD_KEY, {"argon2": hashed}))
-        return password
 
     def check_password(self, password: str) -> bool:
         """One at a time (a hash costs 64 MB and a core), four may wait; TooMany for the next, before any hashing."""
@@ -81,7 +81,7 @@ class Admin:
         """A new session: its secret for the cookie, and the rest."""
         token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         expires = self._clock() + timedelta(hours=SESSION_HOURS)
-        doc = {"csrf_token": csrf, "expires_at": iso(expires)}
+        doc = {"csrf_token": csrf, "expires_at": iso(expires), "password": self._seal(token)}
         self._storage.transact(lambda tx: tx.put("sessions", _key(token), doc))
         return token, Session(csrf)
 
@@ -89,7 +89,18 @@ class Admin:
         doc = self._storage.read(lambda tx: tx.get("sessions", _key(token)))
         if doc is None or doc["expires_at"] <= (iso(self._clock()) or ""):
             return None
+        if not same(str(doc.get("password")), self._seal(token)):
+            return None
         return Session(doc["csrf_token"])
+
+    def _seal(self, token: str) -> str:
+        """Ties a session to the password of its login. Keyed by the token, so the data dir tells nothing of it."""
+        if self._password is not None:
+            password = self._password
+        else:
+            stored = self._storage.read(lambda tx: tx.get("settings", PASSWORD_KEY)) or {}
+            password = str(stored.get("argon2", ""))
+        return hmac.new(token.encode(), password.encode(), hashlib.sha256).hexdigest()
 
     def logout(self, token: str) -> None:
         self._storage.transact(lambda tx: tx.delete("sessions", _key(token)))

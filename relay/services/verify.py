@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import structlog
 
-from relay.books import accounts, holds
+from relay.books import accounts, holds, jobs
 from relay.domain.accounts import PREFIXES, Account, type_of
+from relay.domain.holds import Hold
 from relay.domain.instants import utcnow, whole
+from relay.domain.jobs import Job
 from relay.domain.ledger import Draft, Entry, Sums, differences, digest
-from relay.errors import ConfigError
+from relay.errors import BadIdentity, ConfigError
+from relay.identity import check_id
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.policy import Policy
 
@@ -88,6 +91,9 @@ def adopt_outside_changes(storage: Storage, policy: Policy, clock: Callable[[], 
     A key without a prefix becomes an install's. A row that was deleted comes back empty: its history stays.
     """
     edited = storage.outside_changes()
+    for coll, kind in ((holds.COLL, Hold), (jobs.COLL, Job)):
+        if coll in edited:
+            _check_documents(storage, coll, kind, edited[coll])
     where = edited.get(accounts.COLL) or edited.get(holds.COLL)
     if where is None:
         return 0
@@ -110,6 +116,25 @@ def adopt_outside_changes(storage: Storage, policy: Policy, clock: Callable[[], 
     return adjusted
 
 
+def _check_documents(storage: Storage, coll: str, kind: type, where: str) -> None:
+    """Raises ConfigError for a document of an edited file that makes no sense."""
+    after: str | None = None
+    while rows := storage.read(lambda tx, after=after: tx.scan(coll, None, after, limit=PAGE)):  # type: ignore[misc]
+        for key, doc in rows:
+            try:
+                msgspec.convert(doc, kind)
+            except msgspec.ValidationError as exc:
+                raise _senseless(where, key, exc) from None
+        after = rows[-1][0] + "\0"
+
+
+def _senseless(where: str, key: str, exc: Exception) -> ConfigError:
+    return ConfigError(
+        f"{where}: row {key!r}: {exc}. Nothing was changed: correct it by hand, or put back the file as the last"
+        " clean stop left it, from a backup"
+    )
+
+
 def _full(key: str) -> str:
     """A key without a prefix is an install's."""
     return key if key.partition(":")[0] in PREFIXES and ":" in key else f"inst:{key}"
@@ -120,10 +145,12 @@ def _readable(tx: ReadTx, key: str, where: str) -> None:
     try:
         accounts.get(tx, key)
     except msgspec.ValidationError as exc:
-        raise ConfigError(
-            f"{where}: row {key!r}: {exc}. Correct it by hand, or restore the file from a backup"
-        ) from None
+        raise _senseless(where, key, exc) from None
     full = _full(key)
+    try:
+        check_id(full.partition(":")[2], "the id")
+    except BadIdentity as exc:
+        raise _senseless(where, key, exc) from None
     if key != full and accounts.get(tx, full) is not None:
         raise ConfigError(f"{where}: rows {key!r} and {full!r} are the same install; keep one of them")
 
@@ -142,7 +169,9 @@ def _adopt(tx: Tx, key: str, full: str, policy: Policy, now: datetime) -> bool:
         least.add_hold(hold)
     for name, value in least.counters.items():
         setattr(account, name, max(getattr(account, name), value))
-    sums, _, _ = add_up(tx, full, account)
+    sums, chain, _ = add_up(tx, full, account)
+    if not chain:
+        log.error("ledger_chain_broken", account_type=type_of(full), note="entries were changed; relay ledger verify")
     found = differences(account, sums, open_holds)
     account.held = found.pop("held", (0, account.held))[1]
     drafts = [_adjustment(full, account, found)] if found else []

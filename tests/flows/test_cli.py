@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 from relay import __version__
 from tests.fake_plugins import AUTH, BACKEND, install
@@ -45,7 +47,12 @@ def in_process(monkeypatch, capsys):
         code = end.value.code
         return (0 if code is None else code, *capsys.readouterr())
 
-    return run
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield run
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -36,7 +36,9 @@ class AdminCredits:
         answer(resp, {"ok": True, "count": count, "rows": rows})
 
     def on_post_grant(self, req: falcon.Request, resp: falcon.Response) -> None:
-        body = read_json(req, dict[str, Any])
+        body = read_json(req, Any)
+        if not isinstance(body, dict):
+            raise BadRequest("send an object with credit_key and amount", details={"path": "credit_key"})
         key, amount = body.get("credit_key"), body.get("amount")
         if not isinstance(key, str) or not key.strip():
             raise BadRequest("credit_key is required", details={"path": "credit_key"})

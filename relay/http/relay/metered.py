@@ -91,7 +91,7 @@ class Transcribe(Metered):
             )
 
 
-Text = Annotated[str, Meta(min_length=1)]
+Text = Annotated[str, Meta(pattern=r"\S")]
 
 
 class Message(Struct):
