@@ -268,3 +268,18 @@ def test_a_query_that_makes_no_sense_is_400(live: Live) -> None:
         "order=up",
     ]:
         assert_error(live.get(f"/admin/credits?{query}", session), 400, "bad_request")
+
+
+def test_a_session_ends_with_the_password_it_was_opened_by(tmp_path) -> None:
+    with running(tmp_path, [FakeBackend()]) as live:
+        session = live.login()
+        assert live.get("/admin/status", session).json["authenticated"] is True
+        live.core.admin._password = "another one"
+        assert live.get("/admin/status", session).json["authenticated"] is False
+        assert live.get("/admin/credits", session).status == 401
+
+
+@pytest.mark.parametrize("body", ["null", "[1]", '"x"', "7"])
+def test_a_grant_that_is_no_object_is_400(live: Live, body: str) -> None:
+    session = live.login() | {"Content-Type": "application/json"}
+    assert_error(live.call("POST", "/admin/credits/grant", body.encode(), session), 400, "bad_request")

@@ -3,11 +3,11 @@
 import pytest
 
 from relay import __version__
-from relay.errors import StorageUnavailable
+from relay.errors import StorageFull, StorageUnavailable
 from relay.http.relay.metered import Metered
 from relay.http.selftest import METERED, self_test
 from relay.ports.auth import Identity
-from tests.flows.live import FakeBackend, Live, assert_error, install
+from tests.flows.live import FakeBackend, Live, assert_error, install, running
 
 EXPOSED = {"X-Request-Id", "Retry-After", "Idempotent-Replayed", "Location"}
 
@@ -157,3 +157,25 @@ def test_a_hidden_defect_in_a_route_keeps_the_relay_from_ready(live: Live, monke
     monkeypatch.setattr(live.core.meter, "begin", broken)
     assert self_test(live.core, live.app) is False
     assert_error(live.get("/relay/ready"), 503, "not_ready", "relay")
+
+
+def test_ready_is_503_while_the_disk_is_full(tmp_path) -> None:
+    with running(tmp_path, [FakeBackend()]) as live:
+
+        def full() -> None:
+            raise StorageFull("the disk is full")
+
+        live.core.storage.check = full
+        assert_error(live.get("/relay/ready"), 503, "storage_unavailable", "relay")
+
+
+@pytest.mark.parametrize("path", ["/relay/health", "/relay/ready"])
+def test_monitors_may_ask_with_head(live: Live, path: str) -> None:
+    reply = live.call("HEAD", path)
+    assert (reply.status, reply.body) == (200, b"")
+
+
+def test_headers_too_large_to_read_are_refused_with_cors(live: Live) -> None:
+    reply = live.raw(b"GET /relay/credits HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n")
+    assert_error(reply, 431, "headers_too_large")
+    assert reply.headers["access-control-allow-origin"] == "*"
