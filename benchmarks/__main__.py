@@ -5,17 +5,19 @@ import sys
 from benchmarks import bench_commits, bench_meter, bench_start, bench_throughput
 
 ALL = {
-    "commits": bench_commits.main,
-    "meter": bench_meter.main,
-    "start": bench_start.main,
-    "throughput": bench_throughput.main,
+    "commits": (bench_commits.main, "a minute and a half"),
+    "meter": (bench_meter.main, "a minute"),
+    "start": (bench_start.main, "half a minute"),
+    "throughput": (bench_throughput.main, "four minutes"),
 }
 
 
 def main() -> None:
-    for name in sys.argv[1:] or ALL:
-        print(f"\n== {name} ==", flush=True)
-        ALL[name]()
+    names = sys.argv[1:] or list(ALL)
+    for name in names:
+        run, takes = ALL[name]
+        print(f"\n== {name} == (about {takes})", flush=True)
+        run()
 
 
 main()
