@@ -4,7 +4,18 @@ import re
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
+
+from relay.settings import (
+    JobSettings,
+    LimitSettings,
+    ReconcileSettings,
+    RelaySettings,
+    RetentionSettings,
+    RoutingSettings,
+    TierSettings,
+)
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -43,3 +54,31 @@ def test_every_plugin_is_packaged():
     assert {path.partition("/")[2] for path in packages if "/" in path} == found
     points = PROJECT["entry-points"]["relay.plugins"].values()
     assert {point.partition(":")[0] for point in points} == found
+
+
+OPTIONS = {
+    "relay": RelaySettings,
+    "tiers.core": TierSettings,
+    "jobs": JobSettings,
+    "routing": RoutingSettings,
+    "limits": LimitSettings,
+    "retention": RetentionSettings,
+    "reconcile": ReconcileSettings,
+}
+
+
+@pytest.mark.parametrize(("section", "kind"), OPTIONS.items())
+def test_the_settings_file_shows_every_option(section, kind):
+    text = (ROOT / "plugins.toml").read_text()
+    shown = set(re.findall(r"^#? ?([a-z_]+) = ", text, re.MULTILINE))
+    missing = set(kind.__struct_fields__) - shown
+    assert not missing, f"[{section}] in plugins.toml does not show {missing}"
+    defaults = msgspec.structs.asdict(kind())
+    for name, value in re.findall(r"^# ([a-z_]+) = (\[.*?\]|\S+)", section_of(text, section), re.MULTILINE):
+        if name in defaults and defaults[name] is not None:
+            told = tomllib.loads(f"x = {value}")["x"]
+            assert defaults[name] == (tuple(told) if isinstance(told, list) else told), f"the default of {name}"
+
+
+def section_of(text, section):
+    return text.split(f"\n[{section}]\n", 1)[1].split("\n[", 1)[0]
