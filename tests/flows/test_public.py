@@ -135,7 +135,7 @@ def test_a_route_that_forgot_its_check_of_credit_keeps_the_relay_from_ready(star
 
     monkeypatch.setattr(Metered, "_run", free)
     with start(FakeBackend()) as live:
-        assert_error(live.get("/relay/ready"), 503, "not_ready", "relay")
+        assert_error(live.get("/relay/ready"), 503, "storage_unavailable", "relay")
         assert live.get("/relay/health").status == 200
 
 
@@ -145,7 +145,7 @@ def test_a_route_that_forgot_who_calls_keeps_the_relay_from_ready(start) -> None
         node._callers.identify = lambda _req: Identity("inst:anybody", "none")
 
     with start(FakeBackend(), before=anybody) as live:
-        assert_error(live.get("/relay/ready"), 503, "not_ready", "relay")
+        assert_error(live.get("/relay/ready"), 503, "storage_unavailable", "relay")
 
 
 def test_a_hidden_defect_in_a_route_keeps_the_relay_from_ready(live: Live, monkeypatch) -> None:
@@ -156,7 +156,7 @@ def test_a_hidden_defect_in_a_route_keeps_the_relay_from_ready(live: Live, monke
 
     monkeypatch.setattr(live.core.meter, "begin", broken)
     assert self_test(live.core, live.app) is False
-    assert_error(live.get("/relay/ready"), 503, "not_ready", "relay")
+    assert_error(live.get("/relay/ready"), 503, "storage_unavailable", "relay")
 
 
 def test_ready_is_503_while_the_disk_is_full(tmp_path) -> None:

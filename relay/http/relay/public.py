@@ -38,7 +38,7 @@ class Ready:
         if self._core.draining.is_set():
             raise Draining("this relay is shutting down", retry_after=30)
         if not self._core.tested.is_set():
-            raise StorageUnavailable("the self-test has not passed; the log says why", code="not_ready", retry_after=1)
+            raise StorageUnavailable("the self-test has not passed; the log says why", retry_after=1)
         try:
             self._core.storage.check()
         except StorageFull as exc:
