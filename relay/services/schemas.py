@@ -12,7 +12,7 @@ import msgspec
 
 from relay.errors import Invalid, UpstreamFailed
 
-MAX_SCHEMA_BYTES = 64 * 1024
+MAX_SCHEMA_BYTES = 32 * 1024
 APPLY_SECONDS = 2.0
 """Processor time for holding one answer against its schema: a few nested references can ask for years of it."""
 

@@ -38,12 +38,13 @@ from relay.testing.storage_cases import COLLECTIONS, STREAMS, Faults, Reopen
 from relay.testing.storage_faults import FaultCases
 from relay.testing.storage_scans import ScanCases
 from relay.testing.storage_streams import StreamCases
+from relay.testing.storage_submit import SubmitCases
 from relay.testing.storage_transactions import TransactionCases
 
 __all__ = ["COLLECTIONS", "STREAMS", "Faults", "Reopen", "StorageConformance"]
 
 
-class StorageConformance(TransactionCases, ScanCases, StreamCases, BlobCases, FaultCases):
+class StorageConformance(TransactionCases, SubmitCases, ScanCases, StreamCases, BlobCases, FaultCases):
     @pytest.fixture
     def reopen(self) -> Reopen:
         raise NotImplementedError("define a `reopen` fixture; see the docstring of relay.testing.storage")
