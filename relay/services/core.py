@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from relay.config import Config
-from relay.errors import boundary
+from relay.errors import RelayError, boundary
 from relay.loader import Registry
 from relay.ports.storage import COLLECTIONS, STREAMS, Storage
 from relay.services.admin import Admin
@@ -65,8 +65,11 @@ class Core:
             return
 
         def reindex() -> None:
-            self.housekeeping.reindex()
-            self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": now}))
+            try:
+                self.housekeeping.reindex()
+                self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": now}))
+            except RelayError as exc:
+                log.warning("reindex_stopped", error=exc.message, note="the next start begins it again")
 
         if before is None:
             self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": now}))

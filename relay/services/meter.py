@@ -257,19 +257,11 @@ class Meter:
         return 0 if hold.follow_up else 1
 
     def _paid_job(self, call: Call, hold: Hold, now: datetime, backend: str, model: str) -> Job:
-        return Job(
-            account=hold.account,
-            name=call.job_name,
-            task=call.task,
-            created_at=hold.created_at,
-            paid_at=now,
-            bucket=hold.bucket,
-            cycle=hold.cycle,
-            gemini=hold.gemini,
-            calls=len(hold.calls),
-            backend=backend,
-            model=model,
-        )
+        job = job_of(hold)
+        job.task, job.paid_at, job.calls = call.task, now, len(hold.calls)
+        job.bucket, job.cycle, job.gemini = hold.bucket, hold.cycle, hold.gemini
+        job.backend, job.model = backend, model
+        return job
 
     def _release(self, tx: Tx, call: Call, error: RelayError | None) -> None:
         job = jobs.get(tx, call.job_id)
@@ -298,14 +290,11 @@ class Meter:
         accounts.save(tx, hold.account, account, self.policy.tiers, now)
 
     def _failed_job(self, hold: Hold, error: RelayError | None) -> Job:
-        what = {"code": error.code, "message": error.message[:500]} if error else {"code": "abandoned", "message": ""}
-        return Job(
-            account=hold.account,
-            name=hold.name,
-            task=hold.task,
-            created_at=hold.created_at,
-            error=what,
-        )
+        job = job_of(hold)
+        job.error = {"code": "abandoned", "message": ""}
+        if error is not None:
+            job.error = {"code": error.code, "message": error.message[:500]}
+        return job
 
     def _lost(self, hold: Hold, dead: Callable[[str], bool]) -> list[str]:
         return [
@@ -332,3 +321,8 @@ def charge_draft(hold: Hold, task: str) -> Draft:
         gemini_bucket=counted,
         cycle=hold.cycle if "monthly" in {hold.bucket, counted} else None,
     )
+
+
+def job_of(hold: Hold) -> Job:
+    """The record of the job that a hold belongs to, before it is known how it ended."""
+    return Job(account=hold.account, name=hold.name, task=hold.task, created_at=hold.created_at)
