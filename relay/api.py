@@ -2,12 +2,15 @@
 
 from relay.audio import DecodedAudio, cut_on_silence, decode, write_wav
 from relay.crash import crash_point
+from relay.domain.speakers import DiarizedChunk, SpeakerTurn, stitch_speakers
 from relay.errors import (
     AuthRejected,
     BadIdentity,
     BlockedByUpstream,
     ConfigError,
+    Forbidden,
     Invalid,
+    NotFound,
     OutcomeUnknown,
     PluginError,
     StorageFull,
@@ -20,20 +23,25 @@ from relay.errors import (
 )
 from relay.hookspecs import hookimpl
 from relay.identity import check_id
-from relay.ports.auth import AuthStrategy, Identity
+from relay.ports.auth import AuthStrategy, CallerKey, Identity, KeyIssuer
 from relay.ports.inference import (
     Audio,
     CallContext,
     ChatRequest,
     Delta,
+    Diarization,
+    Diarizer,
+    DiarizeRequest,
     Health,
     InferenceBackend,
     Segment,
     Task,
     TranscribeRequest,
     Transcript,
+    Turn,
     Word,
 )
+from relay.ports.space import Space, SpaceReadTx, SpaceTx
 from relay.ports.storage import (
     AlreadyExists,
     Collection,
@@ -44,8 +52,14 @@ from relay.ports.storage import (
     Storage,
     Tx,
 )
+from relay.shapes.chat import openai_chat
+from relay.shapes.chunks import Chunk, Chunking, decoded, in_chunks
+from relay.shapes.endpoint import Endpoint
+from relay.shapes.failures import ServerName
+from relay.shapes.models import openai_models
+from relay.shapes.speech import transcribe_in_chunks
 from relay.tables import read_settings
-from relay.upstream import HTTPClient, HTTPReply
+from relay.upstream import HTTPClient, HTTPReply, HTTPStream
 
 __all__ = [
     "AlreadyExists",
@@ -55,30 +69,48 @@ __all__ = [
     "BadIdentity",
     "BlockedByUpstream",
     "CallContext",
+    "CallerKey",
     "ChatRequest",
+    "Chunk",
+    "Chunking",
     "Collection",
     "ConfigError",
     "DecodedAudio",
     "Delta",
+    "Diarization",
+    "DiarizeRequest",
+    "DiarizedChunk",
+    "Diarizer",
     "Doc",
     "Document",
+    "Endpoint",
+    "Forbidden",
     "HTTPClient",
     "HTTPReply",
+    "HTTPStream",
     "Health",
     "Identity",
     "IndexValue",
     "InferenceBackend",
     "Invalid",
+    "KeyIssuer",
+    "NotFound",
     "OutcomeUnknown",
     "PluginError",
     "ReadTx",
     "Segment",
+    "ServerName",
+    "Space",
+    "SpaceReadTx",
+    "SpaceTx",
+    "SpeakerTurn",
     "Storage",
     "StorageFull",
     "StorageUnavailable",
     "Task",
     "TranscribeRequest",
     "Transcript",
+    "Turn",
     "Tx",
     "Unavailable",
     "Unsupported",
@@ -90,7 +122,13 @@ __all__ = [
     "crash_point",
     "cut_on_silence",
     "decode",
+    "decoded",
     "hookimpl",
+    "in_chunks",
+    "openai_chat",
+    "openai_models",
     "read_settings",
+    "stitch_speakers",
+    "transcribe_in_chunks",
     "write_wav",
 ]

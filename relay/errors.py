@@ -3,7 +3,7 @@
 RelayError
 ├── ConfigError              -    the operator must fix a setting; ends the start with exit code 1
 ├── CallerError              4xx  the caller must change something
-│   ├── BadRequest           400  unreadable (also BadIdentity, BadJSON)
+│   ├── BadRequest           400  unreadable (also BadIdentity, BadJSON; UrlNotAllowed: a URL the relay won't open)
 │   ├── Unauthenticated      401  (AuthRejected: credentials were given and are wrong)
 │   ├── PaymentRequired      402
 │   ├── Forbidden            403
@@ -110,6 +110,12 @@ class BadJSON(BadRequest):
     code = "bad_json"
 
 
+class UrlNotAllowed(BadRequest):
+    """A URL that the relay does not open: not http(s), or its host is not a public one."""
+
+    code = "url_not_allowed"
+
+
 class Unauthenticated(CallerError):
     status = 401
     code = "unauthenticated"
@@ -158,8 +164,8 @@ class Invalid(CallerError):
     status = 422
     code = "invalid"
 
-    def __init__(self, message: str, path: str = "", **more: Any) -> None:
-        super().__init__(message, details={"path": path, **more})
+    def __init__(self, message: str, path: str = "", *, code: str | None = None, **more: Any) -> None:
+        super().__init__(message, code=code, details={"path": path, **more})
 
 
 class TooMany(CallerError):

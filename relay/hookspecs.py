@@ -8,6 +8,7 @@ import pluggy
 
 from relay.ports.auth import AuthStrategy
 from relay.ports.inference import InferenceBackend
+from relay.ports.space import Space
 from relay.ports.storage import Storage
 
 PROJECT = "relay"
@@ -34,3 +35,7 @@ class RelaySpecs:
     @hookspec
     def relay_inference_backends(self) -> Sequence[InferenceBackend]:  # type: ignore[empty-body]
         """Offer inference backends. Return a list; each `name` is unique over all plugins."""
+
+    @hookspec
+    def relay_attach(self, space: Space) -> None:
+        """Take your private key-value space, once, after the storage has opened. Keep it and return nothing."""

@@ -7,7 +7,7 @@ author (no hook, a misspelt hook, a clash of names), or the machine (the module 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -16,10 +16,11 @@ import pluggy
 
 from relay.complaints import Complaints
 from relay.config import Config
-from relay.errors import ConfigError
+from relay.errors import ConfigError, RelayError
 from relay.hookspecs import PROJECT, RelaySpecs
 from relay.ports.auth import AuthStrategy
 from relay.ports.inference import TASKS, InferenceBackend, Task
+from relay.ports.space import Space
 from relay.ports.storage import Storage
 from relay.tables import Table
 
@@ -33,6 +34,7 @@ KINDS: dict[str, tuple[str, type[Any]]] = {
     "relay_inference_backends": ("inference", InferenceBackend),
 }
 """Hook -> the kind of plugin that has it, and the port of what it returns."""
+ATTACH = "relay_attach"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Registry:
     routes: dict[Task, tuple[InferenceBackend, ...]]
     plugins: tuple[PluginInfo, ...]
     notes: tuple[str, ...] = field(default=())
+    attach: dict[str, Callable[[Space], None]] = field(default_factory=dict)
+    """Plugins that want a private space in the storage."""
 
 
 Offer = tuple[str, Any]
@@ -126,10 +130,10 @@ def _register(manager: pluggy.PluginManager, point: EntryPoint, table: Table) ->
     except (Exception, SystemExit) as exc:
         raise ConfigError(f"plugin {name!r} did not load: {type(exc).__name__}: {exc}") from exc
     hooks = {hook.name for hook in manager.get_hookcallers(plugin) or ()}
-    for hook in KINDS:
+    for hook in (*KINDS, ATTACH):
         if hook not in hooks and hasattr(plugin, hook):
             raise ConfigError(f"plugin {name!r}: {hook} needs @hookimpl above it")
-    if not hooks:
+    if not hooks - {ATTACH}:
         raise ConfigError(
             f"plugin {name!r} offers nothing: it has no @hookimpl method. The hooks are: {', '.join(KINDS)}"
         )
@@ -195,7 +199,20 @@ def _registry(
         routes,
         _infos(config, points, known_storages, offers),
         tuple(notes),
+        {impl.plugin_name: _attaching(impl) for impl in manager.hook.relay_attach.get_hookimpls()},
     )
+
+
+def _attaching(impl: Any) -> Callable[[Space], None]:
+    def attach(space: Space) -> None:
+        try:
+            impl.function(space)
+        except RelayError:
+            raise
+        except Exception as exc:
+            raise ConfigError(f"plugin {impl.plugin_name!r} failed in {ATTACH}: {type(exc).__name__}: {exc}") from exc
+
+    return attach
 
 
 def _route(

@@ -65,6 +65,12 @@ class Package(Struct, frozen=True, forbid_unknown_fields=True):
 class JobSettings(Struct, frozen=True, forbid_unknown_fields=True):
     free_window_hours: Annotated[float, Meta(ge=0, le=876_000)] = 24
     max_calls: Positive = 500
+    workers: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """How many jobs in the background run at once."""
+    max_queued: Positive = 1000
+    max_queued_per_account: Positive = 100
+    job_seconds: Seconds = 14_400
+    """How long one job in the background may run; a restart of the relay begins the time again."""
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +83,8 @@ class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     outputs_days: Days = 7
     jobs_days: Days = 30
     inbox_days: Days = 180
+    idempotency_mb: Positive = 1024
+    """What answers stored for Idempotency-Key may take; the oldest go first. They are kept for a day."""
 
 
 class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):

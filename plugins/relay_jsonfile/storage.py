@@ -196,6 +196,11 @@ class JSONFileStorage:
         if disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES:
             raise StorageFull(f"the disk of {self._dir} is full. Free some space on it")
 
+    def stats(self) -> Mapping[str, float]:
+        """For the metrics, since the start: `batches` written, the `commits` in them, the `write_seconds` they took."""
+        writer = self._writer
+        return {"batches": writer.batches, "commits": writer.commits, "write_seconds": writer.write_seconds}
+
     def checkpoint(self) -> None:
         """Bring the readable files up to now and start a new journal. Raises StorageFull, StorageUnavailable."""
         with self._checkpoint_lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from queue import Empty, SimpleQueue
 
 from relay.api import StorageUnavailable, crash_point
@@ -61,6 +62,10 @@ class Writer:
         self.batch = BATCH
         self.seq = seq
         """The last durable batch."""
+        self.batches = 0
+        self.commits = 0
+        self.write_seconds = 0.0
+        """Of all batches since the start, the wait for the disk included."""
         self._memory = memory
         self._journal = journal
         self._journal_limit = journal_limit
@@ -106,11 +111,15 @@ class Writer:
         return commits, item
 
     def _write(self, commits: list[Commit]) -> StorageError | None:
+        started = time.monotonic()
         try:
             self._journal.append(self.seq + 1, b",".join([op for commit in commits for op in commit.ops]))
         except Exception as exc:  # noqa: BLE001 - whatever it was, those who wait must hear of it
             return self._fail(commits, exc)
         self.seq += 1
+        self.batches += 1
+        self.commits += len(commits)
+        self.write_seconds += time.monotonic() - started
         self._memory.failing = False
         for commit in commits:
             commit.finish(None)

@@ -1,4 +1,5 @@
-"""One speech model, loaded on first use, behind one lock, unloaded when idle.
+"""One speech model, loaded on first use, behind one lock, unloaded when idle. A recording whose speakers are told
+apart has a model of its own, behind the same lock.
 
 moonshine-voice 0.1.0: neither its Transcriber nor the loading of its library may be used by two threads at once.
 It finds speech by itself (a voice activity detector is inside): silence, noise and tones give no line.
@@ -8,19 +9,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from relay.api import ConfigError, Unavailable, UpstreamFailed, UpstreamTimeout
+from relay_local.fair_lock import FairLock
 
 MODEL = "moonshine-tiny-en"
 RATE = 16_000
 WATCHER = "relay-local-idle"
 FIX = 'install it with: pip install "recap-relay[local]"'
-one_at_a_time = threading.Lock()
+one_at_a_time = FairLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,17 @@ def find_model() -> Path:
     return folder
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """What the library complains of leaves as UpstreamFailed."""
+    from moonshine_voice.errors import MoonshineError
+
+    try:
+        yield
+    except MoonshineError as exc:
+        raise UpstreamFailed(f"the speech model failed: {exc}") from exc
+
+
 class Engine:
     """`idle_seconds` after the last use the model leaves memory. The watching thread lives only as long as it."""
 
@@ -63,17 +77,42 @@ class Engine:
 
         `timeout`: seconds to wait for the model while another call has it.
         """
-        if not one_at_a_time.acquire(timeout=timeout):
+        with self.turn(timeout):
+            try:
+                if self._transcriber is None:
+                    self._load()
+                return self._transcribe(samples)
+            finally:
+                self._used = time.monotonic()
+
+    @contextmanager
+    def turn(self, timeout: float) -> Iterator[None]:
+        """Inside, this thread alone may use the library; nobody should stay for more than a few seconds.
+
+        Raises UpstreamTimeout when others have it for all of `timeout` seconds, Unavailable after `close`.
+        """
+        if not one_at_a_time.acquire(timeout):
             raise UpstreamTimeout("the speech model was busy for all the time this call had")
         try:
             if self._closed.is_set():
                 raise Unavailable("the relay is shutting down")
-            if self._transcriber is None:
-                self._load()
-            return self._transcribe(samples)
+            yield
         finally:
-            self._used = time.monotonic()
             one_at_a_time.release()
+
+    def new_transcriber(self, options: Mapping[str, str]) -> Any:
+        """One more model in memory, for whoever closes it again. Only inside a `turn`.
+
+        Raises Unavailable when it cannot be loaded.
+        """
+        try:
+            from moonshine_voice.moonshine_api import ModelArch
+            from moonshine_voice.transcriber import Transcriber
+
+            # Without this one every line carries its samples as a list of floats.
+            return Transcriber(self._model, ModelArch.TINY, options={"return_audio_data": "false", **options})
+        except Exception as exc:
+            raise Unavailable(f"the speech model could not be loaded: {exc}; {FIX}") from exc
 
     def _unload_if_idle(self) -> bool:
         """True when no model is in memory afterwards."""
@@ -91,25 +130,13 @@ class Engine:
             self._watcher.join(timeout=5)
 
     def _load(self) -> None:
-        try:
-            from moonshine_voice.moonshine_api import ModelArch
-            from moonshine_voice.transcriber import Transcriber
-
-            # Without the option every line carries its samples as a list of floats.
-            options = {"return_audio_data": "false"}
-            self._transcriber = Transcriber(self._model, ModelArch.TINY, options=options)
-        except Exception as exc:
-            raise Unavailable(f"the speech model could not be loaded: {exc}; {FIX}") from exc
+        self._transcriber = self.new_transcriber({})
         self._watcher = threading.Thread(target=self._watch, name=WATCHER, daemon=True)
         self._watcher.start()
 
     def _transcribe(self, samples: Sequence[float]) -> list[Line]:
-        from moonshine_voice.errors import MoonshineError
-
-        try:
+        with explained():
             found = self._transcriber.transcribe_without_streaming(samples, RATE).lines
-        except MoonshineError as exc:
-            raise UpstreamFailed(f"the speech model failed: {exc}") from exc
         spoken = [(line, line.text.strip()) for line in found]
         return [Line(line.start_time, line.start_time + line.duration, text) for line, text in spoken if text]
 

@@ -77,6 +77,16 @@ def plugins(config: Path, data: Path | None, as_json: bool) -> None:  # noqa: FB
     sys.exit(run(Places(config, data), as_json=as_json))
 
 
+@cli.command()
+@places
+@click.option("--port", type=click.IntRange(0, 65535), default=8485, show_default=True, help="Port; 0 picks one.")
+def sandbox(config: Path, data: Path | None, port: int) -> None:  # noqa: ARG001 - every command takes them
+    """Play the services the relay talks to, for trying things out and for tests."""
+    from relay.cli.sandbox import run
+
+    sys.exit(run(port))
+
+
 @cli.group()
 def ledger() -> None:
     """Look after the books."""

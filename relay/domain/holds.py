@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from relay.domain.accounts import Account, Bucket, count_gemini, spend
+from relay.domain.jobs import Attempt
 
 
 class Hold(Struct, gc=False):
@@ -19,7 +20,7 @@ class Hold(Struct, gc=False):
     held; `bucket` is then "", or "purchased" when its charge is to move there.
     `cycle`: the month a `monthly` amount belongs to. `gemini`: which limit the job is counted against,
     "purchased" for none. `gemini_calls`: the running calls that counted it. `origin`: the bucket the credit was
-    moved away from because the gemini limit is used up.
+    moved away from because the gemini limit is used up. `attempts`: those of calls that have ended without an answer.
     """
 
     account: str
@@ -34,6 +35,7 @@ class Hold(Struct, gc=False):
     follow_up: bool = False
     name: str = ""
     task: str = ""
+    attempts: list[Attempt] = []
 
 
 def same_month(account: Account, bucket: str, cycle: datetime | None) -> bool:

@@ -12,6 +12,16 @@ from msgspec import Struct
 from relay.domain.accounts import Bucket
 
 SERVER_ID = re.compile(r"job_[0-9a-f]{24}")
+MAX_ATTEMPTS = 50
+
+
+class Attempt(Struct, omit_defaults=True, gc=False):
+    """One backend was asked. `code`: "ok", or that of the error it ended with. `ms`: waiting for a slot included."""
+
+    backend: str
+    at: datetime
+    ms: int
+    code: str = "ok"
 
 
 class Job(Struct, omit_defaults=True, gc=False):
@@ -20,6 +30,8 @@ class Job(Struct, omit_defaults=True, gc=False):
     `paid_at` None: nothing was charged (yet). `bucket`, `cycle`: where the charge went, for a refund.
     `gemini`: the limit it was counted against, "" for none. `calls`: how many calls ran under it since it was paid,
     the paying one included. `error`: code and message of the failure that ended an unpaid job.
+    `attempts`: the newest MAX_ATTEMPTS of all its calls. `inputs`: what was asked, in figures. `entry`: the number of
+    the ledger entry that charged it. `account_at`: account and time, for the index.
     """
 
     account: str
@@ -35,6 +47,10 @@ class Job(Struct, omit_defaults=True, gc=False):
     backend: str = ""
     model: str = ""
     error: dict[str, str] | None = None
+    attempts: list[Attempt] = []
+    inputs: dict[str, int | float | str] = {}
+    entry: int = 0
+    account_at: str = ""
 
 
 def server_id(account: str, name: str) -> str:
@@ -47,3 +63,8 @@ def closed(job: Job, now: datetime, *, window_hours: float, max_calls: int) -> b
     if job.paid_at is None:
         return False
     return job.calls >= max_calls or now >= job.paid_at + timedelta(hours=window_hours)
+
+
+def account_at(account: str, at: datetime) -> str:
+    """Sorts the jobs of one account by time. A space comes before every character of an account."""
+    return f"{account} {at:%Y-%m-%dT%H:%M:%S}"

@@ -12,9 +12,14 @@ from relay.http.admin.guard import Guard
 from relay.http.admin.session import Login, Logout, Status
 from relay.http.callers import Callers
 from relay.http.context import Context
+from relay.http.openai.audio import Transcriptions
+from relay.http.openai.chat import ChatCompletions
+from relay.http.openai.models import Models
+from relay.http.relay.analyze import Analyze
 from relay.http.relay.credits import OwnCredits
-from relay.http.relay.metered import Analyze, Transcribe
-from relay.http.relay.public import Capabilities, Health, Policy, Ready
+from relay.http.relay.keys import Keys
+from relay.http.relay.public import Capabilities, Health, Policy, Ready, ReceiptKey
+from relay.http.relay.recordings import Diarize, Transcribe
 from relay.http.relay.users import Users
 from relay.services.core import Core
 
@@ -29,12 +34,25 @@ def create_app(core: Core) -> falcon.App[Any, Any]:
     app.add_route("/relay/ready", Ready(core))
     app.add_route("/relay/policy", Policy(core))
     app.add_route("/relay/capabilities", Capabilities(core))
+    app.add_route("/relay/receipts/key", ReceiptKey(core))
     app.add_route("/relay/transcribe", Transcribe(core, callers))
+    app.add_route("/relay/diarize", Diarize(core, callers))
     app.add_route("/relay/analyze", Analyze(core, callers))
 
     own = OwnCredits(core, callers)
     app.add_route("/relay/credits", own)
     app.add_route("/relay/credits/history", own, suffix="history")
+
+    keys = Keys(core, callers)
+    app.add_route("/relay/keys", keys)
+    app.add_route("/relay/keys/{key_id}", keys, suffix="one")
+    app.add_route("/relay/keys/{key_id}/rotate", keys, suffix="rotate")
+
+    models = Models(core, callers)
+    app.add_route("/relay/v1/models", models)
+    app.add_route("/relay/v1/models/{model:path}", models, suffix="one")
+    app.add_route("/relay/v1/chat/completions", ChatCompletions(core, callers))
+    app.add_route("/relay/v1/audio/transcriptions", Transcriptions(core, callers))
 
     users = Users(core, callers)
     app.add_route("/relay/users/{user}", users)

@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 def read_json(req: falcon.Request, kind: type[T]) -> T:
-    """The body as `kind`. UnsupportedMedia, BadJSON (unreadable) or Invalid (readable, but wrong)."""
+    """The body as `kind`, its bytes in `req.context.raw`. UnsupportedMedia, BadJSON (unreadable) or Invalid."""
     content_type = (req.content_type or "").partition(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
         raise UnsupportedMedia("send the body as JSON, with Content-Type: application/json")
-    raw = req.bounded_stream.read()
+    raw = req.context.raw = req.bounded_stream.read()
     try:
         try:
             return msgspec.json.decode(raw, type=kind)

@@ -9,7 +9,7 @@ from relay.services.core import Core
 
 JSON_LIMIT = 8 * 2**20
 WEBHOOK_LIMIT = 256 * 2**10
-UPLOADS = frozenset({"/relay/transcribe"})
+UPLOADS = frozenset({"/relay/transcribe", "/relay/diarize", "/relay/v1/audio/transcriptions"})
 OPEN_POSTS = ("/relay/health", "/relay/ready", "/relay/policy", "/relay/capabilities")
 
 

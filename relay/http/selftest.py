@@ -26,7 +26,10 @@ UPLOAD = (
 ).encode()
 METERED: dict[str, tuple[str, bytes]] = {
     "/relay/transcribe": (f"multipart/form-data; boundary={BOUNDARY}", UPLOAD),
+    "/relay/diarize": (f"multipart/form-data; boundary={BOUNDARY}", UPLOAD),
     "/relay/analyze": ("application/json", b'{"prompt":"self-test"}'),
+    "/relay/v1/chat/completions": ("application/json", b'{"messages":[{"role":"user","content":"self-test"}]}'),
+    "/relay/v1/audio/transcriptions": (f"multipart/form-data; boundary={BOUNDARY}", UPLOAD),
 }
 """Every metered route with a body it would accept. A test holds this against the app's routes."""
 

@@ -19,7 +19,8 @@ MAX_PARTS = 32
 
 
 class Upload(msgspec.Struct):
-    """`path`: the recording; `filename`: what the caller called it; `fields`: the other parts."""
+    """`path`: the recording; `filename`: what the caller called it; `fields`: the other parts; what is sent
+    several times under a name that ends in `[]` is joined with commas."""
 
     path: Path
     filename: str
@@ -67,9 +68,11 @@ def _read(req: falcon.Request, folder: Path) -> Upload:
             with path.open("wb") as file:
                 part.stream.pipe(file)
         elif part.name:
-            fields[part.name] = part.stream.read(MAX_FIELD_BYTES + 1).decode("utf-8")
-            if len(fields[part.name]) > MAX_FIELD_BYTES:
+            text = part.stream.read(MAX_FIELD_BYTES + 1).decode("utf-8")
+            if len(text) > MAX_FIELD_BYTES:
                 raise Invalid(f"{part.name} is longer than {MAX_FIELD_BYTES} bytes", part.name)
+            repeated = part.name.endswith("[]") and part.name in fields
+            fields[part.name] = f"{fields[part.name]},{text}" if repeated else text
     if filename is None:
         raise Invalid("file is required: the recording, as a multipart part named file", "file")
     return Upload(path, filename, fields)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +14,15 @@ class Identity:
 
     `account` is the `credit_key`: `user:…`, `inst:…` or `lic:…`. `tier`: what the credential itself
     grants (a licence's tier), or None when the relay's own row decides. `allowance` False: may spend
-    purchased credit only (an expired licence). `strategy`: the name of the auth strategy.
+    purchased credit only (an expired licence). `strategy`: the name of the auth strategy. `credential`: the id of
+    the caller key it came with, "" for none.
     """
 
     account: str
     strategy: str
     tier: str | None = None
     allowance: bool = True
+    credential: str = ""
 
 
 class AuthStrategy(Protocol):
@@ -40,3 +43,35 @@ class AuthStrategy(Protocol):
 
     def is_operator(self, headers: Mapping[str, str]) -> bool:
         """True when the request carries the operator's own credential; AuthRejected when a wrong one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerKey:
+    """A key a caller made for an app of theirs; never the secret itself.
+
+    `previous_until`: until then the value before the last rotation works too.
+    """
+
+    id: str
+    label: str
+    created_at: datetime
+    rotated_at: datetime | None = None
+    last_used_at: datetime | None = None
+    previous_until: datetime | None = None
+
+
+@runtime_checkable
+class KeyIssuer(Protocol):
+    """What an auth strategy offers besides when callers may make keys for it. Secrets are shown once."""
+
+    def mint(self, owner: Identity, label: str) -> tuple[CallerKey, str]:
+        """A new key for the owner's account, and its secret. Raises Forbidden when the owner came with such a key."""
+
+    def keys(self, owner: Identity) -> Sequence[CallerKey]:
+        """All live keys of the account, newest first. A caller who came with a key sees that one only."""
+
+    def revoke(self, owner: Identity, key_id: str) -> None:
+        """Raises NotFound for a key that is not the owner's; Forbidden when a key is to end another."""
+
+    def rotate(self, owner: Identity, key_id: str, grace_hours: float) -> tuple[CallerKey, str]:
+        """The same key with a new secret; the old one works for `grace_hours` more. Raises as `revoke`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from relay.errors import Unavailable, UpstreamTimeout
 
@@ -65,9 +66,45 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
+class DiarizeRequest:
+    """`num_speakers`: how many there are, when the caller knows; `max_speakers`: how many there can be."""
+
+    audio: Audio
+    num_speakers: int | None = None
+    max_speakers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One speaker speaks; seconds from the start of the recording. Turns of different speakers may overlap."""
+
+    start: float
+    end: float
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diarization:
+    """Who speaks when. Speakers are `S1`, `S2`, … by first appearance; `turns` in the order of their start.
+
+    `voices`: an embedding of each speaker's voice where the model gives one.
+    """
+
+    turns: tuple[Turn, ...]
+    duration: float
+    model: str
+    voices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """`messages` in OpenAI's shape, ready to send. `transcript` is the caller's own text apart from the
-    instructions, for a backend that works on it directly; it is also inside `messages`."""
+    instructions, for a backend that works on it directly; it is also inside `messages`.
+
+    `options`: more fields of OpenAI's request, to pass on (`top_p`, `stop`, `seed`, `tools`, `tool_choice`, …).
+    A backend that cannot do `tools` raises Unsupported; other options it does not know it leaves out.
+    `stream`: the caller wants the pieces as they come, not one answer at the end.
+    """
 
     messages: Sequence[Mapping[str, Any]]
     transcript: str | None = None
@@ -75,30 +112,40 @@ class ChatRequest:
     model: str | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer. The last one carries `finish` (`stop`, `length`, …), `model` and the usage."""
+    """A piece of an answer. The last one carries `finish` (`stop`, `length`, …), `model` and the usage.
+
+    `tool_calls`: pieces of calls of tools, in the shape of OpenAI's streams (each with its `index`).
+    """
 
     text: str = ""
     finish: str | None = None
     model: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    tool_calls: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(slots=True)
 class CallContext:
     """What one call may cost in time, and how to stop it.
 
-    `deadline` on the monotonic clock. `gone` says whether the caller has hung up.
+    `deadline` on the monotonic clock. `gone` says whether the caller has hung up; the core asks it several
+    times a second and then calls `cancel`. `pieces`: finished parts of long work under names of the backend's
+    own choice; what is put there before a crash is there again when the job goes on after it.
     """
 
     deadline: float
     cancelled: threading.Event = field(default_factory=threading.Event)
     gone: Callable[[], bool] = lambda: False
     progress: Callable[[float], None] = lambda _fraction: None
+    pieces: MutableMapping[str, bytes] = field(default_factory=dict)
+    _stops: list[Callable[[], None]] = field(default_factory=list)
 
     def remaining(self) -> float:
         """Seconds left. Raises UpstreamTimeout when none are, Unavailable when the caller has gone."""
@@ -108,6 +155,26 @@ class CallContext:
         if left <= 0:
             raise UpstreamTimeout("the time for this call is used up")
         return left
+
+    def cancel(self) -> None:
+        """End the call from another thread, at once: whatever it waits for is interrupted."""
+        self.cancelled.set()
+        for stop in tuple(self._stops):
+            stop()
+
+    @contextmanager
+    def interruptible(self, stop: Callable[[], None]) -> Iterator[None]:
+        """While inside, `cancel` calls `stop`, which must end what this thread waits for.
+
+        `stop` runs in another thread, perhaps twice, and must neither wait nor raise.
+        """
+        self._stops.append(stop)
+        try:
+            if self.cancelled.is_set():
+                stop()
+            yield
+        finally:
+            self._stops.remove(stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +200,17 @@ class InferenceBackend(Protocol):
 
     def transcribe(self, request: TranscribeRequest, ctx: CallContext) -> Transcript: ...
 
-    def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]: ...
+    def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
+        """The answer in pieces, as they come when `request.stream`. The core closes the iterator early to give up."""
 
     def health(self) -> Health:
         """Ask the service itself. May take up to five seconds; never raises."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Diarizer(Protocol):
+    """What a backend with the task `diarize` offers besides."""
+
+    def diarize(self, request: DiarizeRequest, ctx: CallContext) -> Diarization: ...

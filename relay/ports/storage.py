@@ -44,7 +44,17 @@ COLLECTIONS: tuple[Collection, ...] = (
     # One row per account. `due_at`: when a month rolls or a subscription ends (section "The books").
     Collection("credits", indexes=("sort_total", "purchased_balance", "last_active_at", "due_at")),
     Collection("holds"),
-    Collection("jobs", indexes=("created_at",)),
+    # `account_at`: the account, a space, and when: one caller's jobs in the order of time.
+    Collection("jobs", indexes=("created_at", "account_at")),
+    # What a job in the background needs beside its record; its finished parts, under "<job>/<call>/<name>".
+    # `open_at`: the order of the line, while the job has not ended.
+    Collection("work", indexes=("created_at", "finished_at", "open_at"), blobs=("request", "upload", "result")),
+    Collection("pieces"),
+    # Requests with an Idempotency-Key and the answers they got.
+    Collection("idempotency", indexes=("created_at", "running_since"), blobs=("reply",)),
+    # Messages to other servers that must arrive, and those that could not be delivered.
+    Collection("outbox", indexes=("due_at", "dead_at")),
+    Collection("plugin-data"),
     Collection("settings"),
     Collection("sessions", indexes=("expires_at",)),
     Collection("processed-webhooks", indexes=("value",), layout="keys"),

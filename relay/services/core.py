@@ -10,16 +10,20 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from relay.books.spaces import PluginSpace
 from relay.config import Config
 from relay.errors import RelayError, boundary
 from relay.loader import Registry
 from relay.ports.storage import COLLECTIONS, STREAMS, Storage
 from relay.services.admin import Admin
 from relay.services.credits import Credits
+from relay.services.hangups import Hangups
 from relay.services.housekeeping import Housekeeping
+from relay.services.idempotency import Idempotency
 from relay.services.infer import Infer
 from relay.services.meter import Meter
 from relay.services.policy import Policy
+from relay.services.receipts import Receipts
 from relay.services.verify import adopt_outside_changes
 
 log = structlog.get_logger("relay")
@@ -41,19 +45,25 @@ class Core:
         self.policy = Policy.of(settings)
         self.storage: Storage = registry.storage
         self.storage.open(data_dir, COLLECTIONS, STREAMS)
+        for name, attach in registry.attach.items():
+            attach(PluginSpace(self.storage, name))
         self.meter = Meter(self.storage, self.policy)
         inference = settings.relay.threads - settings.relay.reserve_threads
         self.infer = Infer(self.meter, registry.backends, registry.routes, inference)
+        self.hangups = Hangups()
+        self.idempotency = Idempotency(self.storage, settings.retention.idempotency_mb * 2**20)
+        self.receipts = Receipts(self.storage)
         self.credits = Credits(self.storage, self.policy)
         self.admin = Admin(self.storage, settings.relay.admin_password)
-        self.housekeeping = Housekeeping(self.storage, self.meter, self.policy, settings.retention)
+        self.housekeeping = Housekeeping(self.storage, self.meter, self.policy, settings.retention, self.idempotency)
 
     def start(self) -> None:
         """What `serve` does before its port opens: give back what a dead process held, adopt edits by hand."""
         adopt_outside_changes(self.storage, self.policy)
-        swept = self.meter.sweep(lambda owner: owner != self.meter.owner)
+        swept = self.meter.sweep(lambda owner: owner != self.meter.owner and not owner.startswith("job:"))
         if swept:
             log.warning("holds_given_back", jobs=swept, note="the process that held them is gone")
+        self.idempotency.sweep()
         self._reindex_if_tiers_changed()
         self.housekeeping.start()
 
@@ -79,6 +89,7 @@ class Core:
 
     def close(self) -> None:
         self.housekeeping.stop()
+        self.hangups.stop()
         try:
             for name, backend in self.registry.backends.items():
                 with boundary(name):

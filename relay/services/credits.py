@@ -17,6 +17,8 @@ from relay.errors import Conflict, Invalid, NotFound
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.policy import Policy
 
+Also = Callable[[Tx], None]
+
 
 class Credits:
     def __init__(self, storage: Storage, policy: Policy, clock: Callable[[], datetime] = utcnow) -> None:
@@ -24,10 +26,12 @@ class Credits:
         self._policy = policy
         self._clock = clock
 
-    def grant(self, key: str, amount: int, *, reason: str, actor: str, make_row: bool) -> int:
+    def grant(
+        self, key: str, amount: int, *, reason: str, actor: str, make_row: bool, also: Also = lambda _tx: None
+    ) -> int:
         """Add purchased credits; returns the new purchased balance.
 
-        NotFound for a key with no row, unless `make_row`.
+        NotFound for a key with no row, unless `make_row`. `also` is part of the transaction and sees the change.
         """
 
         def grant(tx: Tx) -> int:
@@ -39,14 +43,19 @@ class Credits:
             account.purchased_balance += amount
             account.purchased_total_ever += amount
             self._save(tx, key, account, [Draft("grant", "purchased", amount, reason)], now, actor=actor)
+            also(tx)
             return account.purchased_balance
 
         return self._storage.transact(grant)
 
     def user(self, key: str) -> dict[str, Any]:
         """Tier, end of subscription and credits of an account; makes no row."""
+        return self._storage.read(lambda tx: self.user_view(tx, key))
+
+    def user_view(self, tx: ReadTx, key: str) -> dict[str, Any]:
+        """The same inside a transaction."""
         now = self._clock()
-        account = self._storage.read(lambda tx: current(accounts.get(tx, key), self._policy.tiers, now))
+        account = current(accounts.get(tx, key), self._policy.tiers, now)
         tier = tiers.tier_of(account, self._policy.tiers, now)
         return {
             "user_id": key.partition(":")[2],
@@ -56,7 +65,14 @@ class Credits:
             "credits": credits_view(account, tier),
         }
 
-    def set_tier(self, key: str, name: str, period_days: int | None, *, actor: str) -> None:
+    def purchased(self, tx: ReadTx, key: str) -> int:
+        """The balance inside a transaction."""
+        account = accounts.get(tx, key)
+        return account.purchased_balance if account else 0
+
+    def set_tier(
+        self, key: str, name: str, period_days: int | None, *, actor: str, also: Also = lambda _tx: None
+    ) -> None:
         """Put the account into a tier, for `period_days` or without an end. The present tier is not refilled."""
         self._known(name)
         if name == "core" and period_days is not None:
@@ -67,10 +83,11 @@ class Credits:
             expires = None if period_days is None else now + timedelta(days=period_days)
             account = accounts.get(tx, key)
             self._change(tx, key, account, name, expires, now, actor=actor)
+            also(tx)
 
         self._storage.transact(change)
 
-    def extend_tier(self, key: str, name: str, period_days: int, *, actor: str) -> None:
+    def extend_tier(self, key: str, name: str, period_days: int, *, actor: str, also: Also = lambda _tx: None) -> None:
         """One more period of the tier, from its present end. Conflict while another paid tier runs."""
         self._known(name)
         if name == "core":
@@ -88,6 +105,7 @@ class Credits:
             same = row.tier_snapshot == name
             expires = tiers.extended_end(row, period_days, now) if same else now + timedelta(days=period_days)
             self._change(tx, key, account, name, expires, now, actor=actor)
+            also(tx)
 
         self._storage.transact(extend)
 

@@ -15,6 +15,7 @@ from relay.books import accounts, jobs
 from relay.domain import tiers
 from relay.domain.instants import iso, utcnow
 from relay.ports.storage import Storage, Tx
+from relay.services.idempotency import Idempotency
 from relay.services.meter import Meter
 from relay.services.policy import Policy
 from relay.settings import RetentionSettings
@@ -32,12 +33,14 @@ class Housekeeping:
         meter: Meter,
         policy: Policy,
         retention: RetentionSettings,
+        idempotency: Idempotency,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
         self._storage = storage
         self._meter = meter
         self._policy = policy
         self._retention = retention
+        self._idempotency = idempotency
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -54,10 +57,12 @@ class Housekeeping:
         rounds = 0
         while True:
             self._round("sweep", lambda: self._meter.sweep(nobody))
+            self._round("keys", self._idempotency.sweep)
             if rounds % 4 == 0:
                 self._round("roll", self.roll_due)
             if rounds % 240 == 0:
                 self._round("prune", self.prune)
+                self._round("answers", self._idempotency.prune)
             rounds += 1
             if self._stop.wait(15):
                 return

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from relay.crash import crash_point
+from relay.domain.instants import utcnow
+from relay.domain.jobs import Attempt
 from relay.errors import (
     NoBackend,
     NotFound,
@@ -20,29 +24,61 @@ from relay.errors import (
     Unavailable,
     Unsupported,
     UpstreamFailed,
+    boundary,
 )
-from relay.ports.auth import Identity
-from relay.ports.inference import CallContext, InferenceBackend, Task
-from relay.services.meter import Call, Meter, Receipt
+from relay.ports.inference import CallContext, ChatRequest, Delta, InferenceBackend, Task
+from relay.services.breaker import Breaker
+from relay.services.meter import AlsoSettled, Call, Meter, Receipt
 from relay.services.meter_gemini import COST_CLASS
 from relay.services.slots import Slots
+from relay.services.tasks import Result, open_chat
 
 log = structlog.get_logger("relay.infer")
 
-Perform = Callable[[InferenceBackend, CallContext], tuple[dict[str, Any], str]]
-"""Do the task on this backend; returns the `result` object and the model's name."""
+T = TypeVar("T")
+Perform = Callable[[InferenceBackend, CallContext], T]
+"""Do something on this backend."""
 
 CERTAIN = (Unsupported, Unavailable, UpstreamFailed, QueueFull)
 """Failures after which another backend may be asked: it is certain that no answer is under way."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Done:
+    """`result`: the contract's object."""
+
     result: dict[str, Any]
-    backend: str
     model: str
+    backend: InferenceBackend
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer that comes in pieces, paid before the first of them leaves. Iterate it once, then `close` it.
+
+    `begun`: the first pieces, which have come already; `rest`: those to come. `places`: what it occupies till then.
+    """
+
     call: Call
-    receipt: Receipt
+    backend: InferenceBackend
+    begun: list[Delta]
+    rest: Iterator[Delta]
+    places: ExitStack
+    receipt: Receipt | None = None
+
+    def __iter__(self) -> Iterator[Delta]:
+        yield from self.begun
+        with boundary(self.backend.name):
+            yield from self.rest
+
+    def close(self) -> None:
+        """Drop what has not come yet and give the places back. Calling it twice is harmless."""
+        try:
+            close = getattr(self.rest, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self.places.close()
 
 
 class Infer:
@@ -57,7 +93,8 @@ class Infer:
         self._backends = backends
         self._routes = routes
         self._places = threading.BoundedSemaphore(max_calls)
-        self._slots = {name: Slots(name, b.max_concurrent, b.queue_size) for name, b in backends.items()}
+        self.slots = {name: Slots(name, b.max_concurrent, b.queue_size) for name, b in backends.items()}
+        self.breaker = Breaker(list(backends))
 
     def candidates(self, task: Task, backend: str | None, model: str | None) -> list[InferenceBackend]:
         """Who may be asked, in order. NotFound for a backend or model that this relay does not have."""
@@ -75,28 +112,130 @@ class Infer:
             raise NotFound(f"no model {model!r} for {task} here; see /relay/capabilities")
         return able
 
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the server's threads for something that lasts. Raises QueueFull when none may be taken."""
+        if not self._places.acquire(blocking=False):
+            raise QueueFull("this relay is busy with other calls; try again", retry_after=2)
+        try:
+            yield
+        finally:
+            self._places.release()
+
     def run(
         self,
-        identity: Identity,
-        job_name: str | None,
-        task: Task,
-        candidates: list[InferenceBackend],
-        perform: Perform,
+        call: Call,
+        candidates: Sequence[InferenceBackend],
+        perform: Perform[Result],
         ctx: CallContext,
-    ) -> Answer:
-        """Charge one credit for one answer, or none for none. Raises the RelayError the caller is told."""
-        call = self._meter.begin(identity, job_name, task)
-        try:
-            result, model, backend = self._within_places(call, candidates, perform, ctx)
-        except RelayError as exc:
-            self._give_up(call, exc)
-            raise
-        except BaseException:
-            self._give_up(call, None)
-            raise
+        settling: Callable[[Done], AlsoSettled | None] = lambda _done: None,
+    ) -> tuple[Done, Receipt]:
+        """Charge one credit for one answer, or none for none. Raises the RelayError the caller is told.
+
+        `settling` sees the answer before it is charged and may add to that transaction.
+        """
+        with self.released(call):
+            with self.place():
+                done = self.answer(call, candidates, perform, ctx)
+            crash_point("infer.answered")
+            also = settling(done)
+        return done, self._settle(call, done.backend, done.model, also)
+
+    def stream(
+        self,
+        call: Call,
+        candidates: Sequence[InferenceBackend],
+        request: ChatRequest,
+        ctx: CallContext,
+        also: AlsoSettled | None = None,
+    ) -> Stream:
+        """Charge as soon as the first piece of the answer is here; the rest of it is the caller's to take."""
+        with self.released(call), ExitStack() as places:
+            places.enter_context(self.place())
+            stream = self._open(call, candidates, request, ctx)
+            places.push(stream.places)
+            stream.places = places.pop_all()
         crash_point("infer.answered")
-        receipt = self._meter.settle(call, backend=backend.name, model=model, cost_class=backend.cost_class)
-        return Answer(result, backend.name, model, call, receipt)
+        model = next((delta.model for delta in stream.begun if delta.model), request.model or "")
+        try:
+            stream.receipt = self._settle(call, stream.backend, model, also)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def answer(
+        self,
+        call: Call,
+        candidates: Sequence[InferenceBackend],
+        perform: Perform[Result],
+        ctx: CallContext,
+    ) -> Done:
+        """The first answer of the candidates, charging nothing. Raises the failure that helps the caller most."""
+
+        def ask(backend: InferenceBackend) -> Done:
+            with self.slots[backend.name].hold(ctx, call.identity.account, call.cost, call.job_id):
+                crash_point("infer.calling")
+                result, model = perform(backend, ctx)
+            return Done(result, model, backend)
+
+        return self._first(call, candidates, ask, ctx)
+
+    def _open(
+        self, call: Call, candidates: Sequence[InferenceBackend], request: ChatRequest, ctx: CallContext
+    ) -> Stream:
+        def ask(backend: InferenceBackend) -> Stream:
+            with ExitStack() as slot:
+                slot.enter_context(self.slots[backend.name].hold(ctx, call.identity.account, call.cost, call.job_id))
+                crash_point("infer.calling")
+                begun, rest = open_chat(backend, request, ctx)
+                return Stream(call, backend, begun, rest, slot.pop_all())
+
+        return self._first(call, candidates, ask, ctx)
+
+    def _first(
+        self,
+        call: Call,
+        candidates: Sequence[InferenceBackend],
+        ask: Callable[[InferenceBackend], T],
+        ctx: CallContext,
+    ) -> T:
+        failures: list[RelayError] = []
+        for backend in self.breaker.order(candidates):
+            if backend.cost_class == COST_CLASS and not self._meter.claim_gemini(call):
+                failures.append(gemini_spent())
+                continue
+            at, started = utcnow(), time.monotonic()
+            try:
+                answer = ask(backend)
+            except RelayError as exc:
+                call.attempts.append(Attempt(backend.name, at, elapsed(started), exc.code))
+                if ctx.cancelled.is_set() or ctx.gone():
+                    self.breaker.abandoned(backend.name)
+                else:
+                    self.breaker.failed(backend.name, exc)
+                if not isinstance(exc, CERTAIN):
+                    raise
+                ctx.remaining()
+                log.warning("backend_failed", backend=backend.name, code=exc.code, error=exc.message, job=call.job_id)
+                failures.append(exc)
+            else:
+                call.attempts.append(Attempt(backend.name, at, elapsed(started)))
+                self.breaker.succeeded(backend.name)
+                return answer
+        raise worst(failures, call.task)
+
+    def _settle(self, call: Call, backend: InferenceBackend, model: str, also: AlsoSettled | None) -> Receipt:
+        return self._meter.settle(call, backend=backend.name, model=model, cost_class=backend.cost_class, also=also)
+
+    @contextmanager
+    def released(self, call: Call) -> Iterator[None]:
+        """Whatever is raised inside gives the call's hold back."""
+        try:
+            yield
+        except BaseException as exc:
+            self._give_up(call, exc if isinstance(exc, RelayError) else None)
+            raise
 
     def _give_up(self, call: Call, error: RelayError | None) -> None:
         try:
@@ -104,35 +243,9 @@ class Infer:
         except RelayError as exc:
             log.warning("release_failed", job=call.job_id, error=exc.message, note="the sweep gives the credit back")
 
-    def _within_places(
-        self, call: Call, candidates: list[InferenceBackend], perform: Perform, ctx: CallContext
-    ) -> tuple[dict[str, Any], str, InferenceBackend]:
-        if not self._places.acquire(blocking=False):
-            raise QueueFull("this relay is busy with other calls; try again", retry_after=2)
-        try:
-            return self._first_answer(call, candidates, perform, ctx)
-        finally:
-            self._places.release()
 
-    def _first_answer(
-        self, call: Call, candidates: list[InferenceBackend], perform: Perform, ctx: CallContext
-    ) -> tuple[dict[str, Any], str, InferenceBackend]:
-        failures: list[RelayError] = []
-        for backend in candidates:
-            if backend.cost_class == COST_CLASS and not self._meter.claim_gemini(call):
-                failures.append(gemini_spent())
-                continue
-            try:
-                with self._slots[backend.name].hold(ctx):
-                    crash_point("infer.calling")
-                    result, model = perform(backend, ctx)
-            except CERTAIN as exc:
-                ctx.remaining()
-                log.warning("backend_failed", backend=backend.name, code=exc.code, error=exc.message, job=call.job_id)
-                failures.append(exc)
-            else:
-                return result, model, backend
-        raise worst(failures, call.task)
+def elapsed(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)
 
 
 def gemini_spent() -> PaymentRequired:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from relay.domain.accounts import Account, spend, touch
 from relay.domain.credits import credits_view, current
 from relay.domain.holds import Hold, give_back
 from relay.domain.instants import iso, utcnow
-from relay.domain.jobs import SERVER_ID, Job, closed, server_id
+from relay.domain.jobs import MAX_ATTEMPTS, SERVER_ID, Attempt, Job, account_at, closed, server_id
 from relay.domain.ledger import Draft
 from relay.domain.tiers import Tier
 from relay.errors import Conflict, Forbidden, PaymentRequired, RelayError
@@ -33,12 +33,15 @@ from relay.services.policy import Policy
 
 log = structlog.get_logger("relay.meter")
 
+Inputs = dict[str, int | float | str]
+
 
 @dataclass(slots=True)
 class Call:
     """One running call of a job. `job_name`: the caller's id of the job, or the server's.
 
-    `held` waits until the hold is durable.
+    `held` waits until the hold is durable. `owner`: who answers for it, a process or `job:<id>`. `attempts` and
+    `inputs` go into the job's record when the call ends. `cost`: what it weighs in a backend's queue.
     """
 
     id: str
@@ -46,7 +49,11 @@ class Call:
     job_id: str
     job_name: str
     task: str
+    owner: str
     held: Callable[[], None] = lambda: None
+    attempts: list[Attempt] = field(default_factory=list)
+    inputs: Inputs = field(default_factory=dict)
+    cost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,11 @@ class Receipt:
     credits: dict[str, Any]
 
 
+Also = Callable[[Tx, Call], None]
+AlsoSettled = Callable[[Tx, Receipt], None]
+"""More to do in the same transaction. It may be run again: tx calls only."""
+
+
 class Meter:
     def __init__(self, storage: Storage, policy: Policy, clock: Callable[[], datetime] = utcnow) -> None:
         self._storage = storage
@@ -65,11 +77,12 @@ class Meter:
         self.owner = f"process:{secrets.token_hex(8)}"
         self._running: set[str] = set()
 
-    def begin(self, identity: Identity, name: str | None, task: str) -> Call:
+    def begin(self, identity: Identity, name: str | None, task: str, also: Also | None = None) -> Call:
         """Take the job's hold, or join it. Raises PaymentRequired, Conflict (job_closed) or Forbidden (blocked).
 
         Nobody can spend the credit from here on; that the hold is on disk is waited for in `settle`, because a
-        crash before that gives it back in either case.
+        crash before that gives it back in either case. `also` is part of the transaction, run before the hold is
+        taken: it may change the call's `owner`.
         """
         random = secrets.token_hex(20)
         call_id, anonymous = random[:16], f"job_{random[16:]}"
@@ -77,7 +90,9 @@ class Meter:
 
         def begin(tx: Tx) -> Call:
             job_id = anonymous if name is None else self._job_id(tx, identity.account, name)
-            call = Call(call_id, identity, job_id, name or anonymous, task)
+            call = Call(call_id, identity, job_id, name or anonymous, task, self.owner)
+            if also is not None:
+                also(tx, call)
             self._begin(tx, call)
             return call
 
@@ -90,10 +105,26 @@ class Meter:
         call.held = held
         return call
 
-    def settle(self, call: Call, *, backend: str, model: str, cost_class: str) -> Receipt:
-        """The answer is here: charge the job, unless it is paid. Durable when this returns."""
+    def resume(self, call: Call) -> None:
+        """Take up a call that `begin` made before a restart: its hold is this process's business again."""
+        self._running.add(call.id)
+
+    def settle(
+        self, call: Call, *, backend: str, model: str, cost_class: str, also: AlsoSettled | None = None
+    ) -> Receipt:
+        """The answer is here: charge the job, unless it is paid. Durable when this returns.
+
+        `also` is part of the transaction and learns the receipt.
+        """
+
+        def settle(tx: Tx) -> tuple[Receipt, bool]:
+            receipt, late = self._settle(tx, call, backend, model, cost_class)
+            if also is not None:
+                also(tx, receipt)
+            return receipt, late
+
         try:
-            receipt, late = self._storage.transact(lambda tx: self._settle(tx, call, backend, model, cost_class))
+            receipt, late = self._storage.transact(settle)
             if late:
                 call.held()
                 log.warning("late_settle", job=call.job_id, note="the hold was given back before; booked nothing")
@@ -102,17 +133,23 @@ class Meter:
         crash_point("meter.settled")
         return receipt
 
-    def release(self, call: Call, error: RelayError | None = None) -> None:
+    def release(self, call: Call, error: RelayError | None = None, also: Also | None = None) -> None:
         """The call ended without an answer: give the credit back when no other call of the job runs."""
+
+        def release(tx: Tx) -> None:
+            self._release(tx, call, error)
+            if also is not None:
+                also(tx, call)
+
         try:
-            self._storage.transact(lambda tx: self._release(tx, call, error))
+            self._storage.transact(release)
         finally:
             self._running.discard(call.id)
         crash_point("meter.released")
 
     def claim_gemini(self, call: Call) -> bool:
         """Count the job against the gemini limit before an attempt there; False when that is not possible."""
-        return self._storage.transact(lambda tx: meter_gemini.claim(tx, call, self.owner, self.policy, self._clock()))
+        return self._storage.transact(lambda tx: meter_gemini.claim(tx, call, call.owner, self.policy, self._clock()))
 
     def read(self, identity: Identity) -> dict[str, Any]:
         """The caller's `credits` object with `subscription_expires_at`; makes no row."""
@@ -162,7 +199,7 @@ class Meter:
         if hold is None:
             self._take(tx, call, account, now)
         else:
-            hold.calls[call.id] = self.owner
+            hold.calls[call.id] = call.owner
             holds.put(tx, hold)
 
     def _follow_up(self, tx: Tx, call: Call, job: Job, now: datetime) -> None:
@@ -198,7 +235,7 @@ class Meter:
         touch(account, now)
         accounts.save(tx, key, account, policy.tiers, now, drafts, actor="relay")
         cycle = account.cycle_started_at if tier.counts == "monthly" else None
-        running = {call.id: self.owner}
+        running = {call.id: call.owner}
         holds.put(tx, Hold(key, call.job_id, bucket, now, running, cycle, name=call.job_name, task=call.task))
 
     def _licence_tier(self, account: Account, identity: Identity, now: datetime) -> list[Draft]:
@@ -213,6 +250,9 @@ class Meter:
         account = accounts.get(tx, key) or Account()
         hold, job = holds.get(tx, call.job_id), jobs.get(tx, call.job_id)
         charged, late = 0, False
+        if job is not None and job.paid_at is not None and call.attempts:
+            _add_attempts(job, call.attempts)
+            jobs.put(tx, call.job_id, job)
         if hold is not None and hold.follow_up and cost_class != meter_gemini.COST_CLASS:
             self._end_calls(tx, hold, [c for c in hold.calls if c == call.id], None)
             account = accounts.get(tx, key) or account
@@ -250,10 +290,12 @@ class Meter:
             job.bucket = hold.bucket or job.bucket
         else:
             job = self._paid_job(call, hold, now, backend, model)
-        jobs.put(tx, call.job_id, job)
         holds.delete(tx, hold)
         touch(account, now)
         accounts.save(tx, key, account, self.policy.tiers, now, drafts, actor=key, reference=call.job_id)
+        if drafts:
+            job.entry = account.entries
+        jobs.put(tx, call.job_id, job)
         return 0 if hold.follow_up else 1
 
     def _paid_job(self, call: Call, hold: Hold, now: datetime, backend: str, model: str) -> Job:
@@ -261,18 +303,24 @@ class Meter:
         job.task, job.paid_at, job.calls = call.task, now, len(hold.calls)
         job.bucket, job.cycle, job.gemini = hold.bucket, hold.cycle, hold.gemini
         job.backend, job.model = backend, model
+        job.inputs = call.inputs
+        _add_attempts(job, call.attempts)
         return job
 
     def _release(self, tx: Tx, call: Call, error: RelayError | None) -> None:
         job = jobs.get(tx, call.job_id)
         if job is not None and job.paid_at is not None:
             job.calls = max(1, job.calls - 1)
+            _add_attempts(job, call.attempts)
             jobs.put(tx, call.job_id, job)
         hold = holds.get(tx, call.job_id)
         if hold is not None and call.id in hold.calls:
-            self._end_calls(tx, hold, [call.id], error)
+            hold.attempts = [*hold.attempts, *call.attempts][-MAX_ATTEMPTS:]
+            self._end_calls(tx, hold, [call.id], error, call.inputs)
 
-    def _end_calls(self, tx: Tx, hold: Hold, calls: list[str], error: RelayError | None) -> None:
+    def _end_calls(
+        self, tx: Tx, hold: Hold, calls: list[str], error: RelayError | None, inputs: Inputs | None = None
+    ) -> None:
         now = self._clock()
         account = accounts.get(tx, hold.account) or Account()
         for call_id in calls:
@@ -286,11 +334,12 @@ class Meter:
             give_back(account, hold)
             holds.delete(tx, hold)
             if not hold.follow_up:
-                jobs.put(tx, hold.job, self._failed_job(hold, error))
+                jobs.put(tx, hold.job, self._failed_job(hold, error, inputs or {}))
         accounts.save(tx, hold.account, account, self.policy.tiers, now)
 
-    def _failed_job(self, hold: Hold, error: RelayError | None) -> Job:
+    def _failed_job(self, hold: Hold, error: RelayError | None, inputs: Inputs) -> Job:
         job = job_of(hold)
+        job.inputs = inputs
         job.error = {"code": "abandoned", "message": ""}
         if error is not None:
             job.error = {"code": error.code, "message": error.message[:500]}
@@ -325,4 +374,11 @@ def charge_draft(hold: Hold, task: str) -> Draft:
 
 def job_of(hold: Hold) -> Job:
     """The record of the job that a hold belongs to, before it is known how it ended."""
-    return Job(account=hold.account, name=hold.name, task=hold.task, created_at=hold.created_at)
+    job = Job(account=hold.account, name=hold.name, task=hold.task, created_at=hold.created_at)
+    job.attempts = hold.attempts
+    job.account_at = account_at(hold.account, hold.created_at)
+    return job
+
+
+def _add_attempts(job: Job, attempts: list[Attempt]) -> None:
+    job.attempts = [*job.attempts, *attempts][-MAX_ATTEMPTS:]

@@ -1,14 +1,15 @@
-"""What every auth strategy must pass. Inherit the class in a test and give the three fixtures."""
+"""What every auth strategy must pass, and one that issues keys. Inherit the class in a test and give its fixtures."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from relay.errors import AuthRejected, BadIdentity, RelayError
-from relay.ports.auth import AuthStrategy
+from relay.errors import AuthRejected, BadIdentity, Forbidden, NotFound, RelayError
+from relay.ports.auth import AuthStrategy, Identity, KeyIssuer
 
 KINDS = ("user:", "inst:", "lic:")
 ODD_VALUES = ("", " ", ",", "a,a", "a b", "..", "é", "ключ", "\x00", "\udc80", "Bearer", "Bearer ", "x" * 100_000)
@@ -71,3 +72,113 @@ class AuthConformance:
                         strategy.identify(headers)
                     with contextlib.suppress(RelayError):
                         assert strategy.is_operator(headers) in {True, False}
+
+
+OWNER = Identity("user:ann", "operator_key")
+OTHER = Identity("inst:6f1c", "install_id")
+
+
+class KeyIssuerConformance:
+    """For a strategy that issues keys, with an empty storage behind it. `headers` says how a key is sent."""
+
+    @pytest.fixture
+    def issuer(self) -> AuthStrategy:
+        raise NotImplementedError("give a fixture `issuer`: the object under test, which has no keys yet")
+
+    def headers(self, secret: str) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {secret}"}
+
+    def _mint(self, issuer: AuthStrategy, owner: Identity = OWNER, label: str = "phone") -> tuple[str, str, Identity]:
+        """The id, the secret, and who it is."""
+        assert isinstance(issuer, KeyIssuer)
+        key, secret = issuer.mint(owner, label)
+        identity = issuer.identify(self.headers(secret))
+        assert identity is not None
+        return key.id, secret, identity
+
+    def _refused(self, issuer: AuthStrategy, secret: str) -> None:
+        with pytest.raises(AuthRejected) as refusal:
+            issuer.identify(self.headers(secret))
+        assert refusal.value.code == "bad_key"
+        assert secret not in f"{refusal.value.message} {refusal.value.details}"
+
+    def test_a_key_is_the_account_it_was_made_for(self, issuer: AuthStrategy) -> None:
+        for owner in (OWNER, OTHER, Identity("lic:0123456789abcdef", "keysat", tier="pro", allowance=False)):
+            key_id, _, identity = self._mint(issuer, owner)
+            assert identity == replace(owner, strategy=issuer.name, credential=key_id)
+
+    def test_keys_and_their_secrets_are_all_different(self, issuer: AuthStrategy) -> None:
+        made = [self._mint(issuer) for _ in range(5)]
+        assert len({key_id for key_id, _, _ in made}) == len({secret for _, secret, _ in made}) == 5
+
+    def test_an_account_sees_its_own_keys_newest_first(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        first, second = self._mint(issuer, label="first")[0], self._mint(issuer, label="second")[0]
+        self._mint(issuer, OTHER)
+        assert [(key.id, key.label) for key in issuer.keys(OWNER)] == [(second, "second"), (first, "first")]
+
+    def test_a_key_sees_itself_only(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        key_id, _, itself = self._mint(issuer)
+        self._mint(issuer)
+        assert [key.id for key in issuer.keys(itself)] == [key_id]
+
+    def test_a_key_cannot_make_keys(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        with pytest.raises(Forbidden):
+            issuer.mint(self._mint(issuer)[2], "another")
+
+    def test_an_ended_key_is_refused_from_then_on(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        key_id, secret, _ = self._mint(issuer)
+        issuer.revoke(OWNER, key_id)
+        self._refused(issuer, secret)
+        assert not issuer.keys(OWNER)
+        with pytest.raises(NotFound):
+            issuer.revoke(OWNER, key_id)
+
+    def test_a_key_ends_itself_and_no_other(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        key_id, secret, itself = self._mint(issuer)
+        other_id, other_secret, _ = self._mint(issuer)
+        for act in (issuer.revoke, lambda who, key: issuer.rotate(who, key, 1)):
+            with pytest.raises(Forbidden):
+                act(itself, other_id)
+        issuer.revoke(itself, key_id)
+        self._refused(issuer, secret)
+        assert issuer.identify(self.headers(other_secret)) is not None
+
+    def test_the_key_of_another_account_is_not_found(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        key_id, secret, _ = self._mint(issuer)
+        with pytest.raises(NotFound):
+            issuer.revoke(OTHER, key_id)
+        with pytest.raises(NotFound):
+            issuer.rotate(OTHER, key_id, 0)
+        assert issuer.identify(self.headers(secret)) is not None
+
+    def test_a_rotated_key_keeps_its_id_and_the_old_value_its_grace(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        key_id, old, itself = self._mint(issuer)
+        key, new = issuer.rotate(OWNER, key_id, 1)
+        assert (key.id, key.label, new != old) == (key_id, "phone", True)
+        assert key.previous_until is not None
+        for secret in (old, new):
+            assert issuer.identify(self.headers(secret)) == itself
+
+    def test_without_grace_the_old_value_ends_at_once(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        key_id, old, itself = self._mint(issuer)
+        key, new = issuer.rotate(itself, key_id, 0)
+        assert key.previous_until is None
+        self._refused(issuer, old)
+        assert issuer.identify(self.headers(new)) == itself
+
+    def test_an_ended_key_takes_its_old_values_along(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        key_id, first, _ = self._mint(issuer)
+        _, second = issuer.rotate(OWNER, key_id, 1)
+        _, third = issuer.rotate(OWNER, key_id, 1)
+        issuer.revoke(OWNER, key_id)
+        for secret in (first, second, third):
+            self._refused(issuer, secret)

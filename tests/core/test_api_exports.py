@@ -24,7 +24,7 @@ EXPORTS = set(
     ConfigError DecodedAudio Delta Doc Document HTTPClient HTTPReply Health Identity IndexValue InferenceBackend
     Invalid OutcomeUnknown PluginError ReadTx Segment Storage StorageFull StorageUnavailable Task TranscribeRequest
     Transcript Tx Unavailable Unsupported UnsupportedMedia UpstreamFailed UpstreamTimeout Word check_id crash_point
-    cut_on_silence decode hookimpl read_settings write_wav
+    cut_on_silence decode hookimpl read_settings write_wav DiarizedChunk SpeakerTurn stitch_speakers
     """.split()  # noqa: SIM905 - a list of fifty quoted names is no help to anyone
 )
 

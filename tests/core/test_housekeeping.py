@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from relay.domain.accounts import UNLIMITED
 from relay.services.housekeeping import Housekeeping
+from relay.services.idempotency import Idempotency
 from relay.services.policy import Policy
 from relay.settings import RetentionSettings, Settings, TierSettings
 from tests.core.books import Books
@@ -12,7 +13,9 @@ TIERS = {"core": TierSettings(lifetime_credits=5), "pro": TierSettings(monthly_c
 
 
 def keeper(books):
-    return Housekeeping(books.storage, books.meter, books.policy, RetentionSettings(jobs_days=30), lambda: books.now)
+    answers = Idempotency(books.storage, 2**20, lambda: books.now)
+    settings = RetentionSettings(jobs_days=30)
+    return Housekeeping(books.storage, books.meter, books.policy, settings, answers, lambda: books.now)
 
 
 def sort_total(books, key):

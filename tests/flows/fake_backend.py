@@ -12,7 +12,8 @@ from relay.ports.inference import CallContext, ChatRequest, Delta, Health, Segme
 class FakeBackend:
     """Answers until told otherwise. `fail`: raise this instead; `gate`: wait until it is set; `act`: do this first.
 
-    `calls` counts what reached it, `running` and `most` how many calls were in it at once.
+    `calls` counts what reached it, `running` and `most` how many calls were in it at once. `pieces`: what a chat
+    yields instead of `text`, exceptions among them are raised and events waited for; `closed`: streams left early.
     """
 
     def __init__(self, name: str = "fake", cost_class: str = "own", **more: Any) -> None:
@@ -30,6 +31,8 @@ class FakeBackend:
         self.lock = threading.Lock()
         self.calls = self.running = self.most = 0
         self.asked: list[Any] = []
+        self.pieces: list[Any] = []
+        self.closed = 0
 
     def models(self, _task: str) -> tuple[str, ...]:
         return self.names
@@ -57,8 +60,20 @@ class FakeBackend:
 
     def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
         self._work(ctx, request)
-        yield Delta(self.text)
-        yield Delta(finish="stop", model=f"{self.name}-mind", input_tokens=3, output_tokens=5)
+        try:
+            for piece in self.pieces or [self.text]:
+                if isinstance(piece, threading.Event):
+                    with ctx.interruptible(piece.set):
+                        piece.wait(30)
+                    ctx.remaining()
+                elif isinstance(piece, Exception):
+                    raise piece
+                else:
+                    yield Delta(piece)
+            yield Delta(finish="stop", model=f"{self.name}-mind", input_tokens=3, output_tokens=5)
+        except GeneratorExit:
+            self.closed += 1
+            raise
 
     def health(self) -> Health:
         return Health(ok=True)

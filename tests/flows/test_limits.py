@@ -92,7 +92,7 @@ def test_the_queue_of_a_backend_is_bounded_and_a_full_one_answers_at_once(start)
         for thread in threads:
             thread.start()
         eventually(lambda: live.holds() == 3 and backend.running == 1)
-        eventually(lambda: len(live.core.infer._slots["fake"]._line) == 2)
+        eventually(lambda: live.core.infer.slots["fake"].waiting == 2)
         reply = live.analyze("late")
         assert_error(reply, 429, "queue_full", "relay")
         assert reply.error["retryable"] is True
@@ -115,10 +115,10 @@ def test_a_caller_who_hangs_up_in_the_queue_leaves_it(start) -> None:
         sock = live.connect()
         head = "POST /relay/analyze HTTP/1.1\r\nHost: x\r\nX-Recap-Install-Id: b\r\nContent-Type: application/json\r\n"
         sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        line = live.core.infer._slots["fake"]._line
-        eventually(lambda: len(line) == 1)
+        slots = live.core.infer.slots["fake"]
+        eventually(lambda: slots.waiting == 1)
         sock.close()
-        eventually(lambda: len(line) == 0)
+        eventually(lambda: slots.waiting == 0)
         backend.gate.set()
         first.join(10)
         assert backend.calls == 1

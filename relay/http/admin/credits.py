@@ -9,6 +9,7 @@ import falcon
 from relay.errors import BadRequest
 from relay.http.answers import answer
 from relay.http.body import query_int, read_json
+from relay.http.idempotency import once
 from relay.services.core import Core
 from relay.services.credits import SORTS
 
@@ -17,6 +18,7 @@ MAX_GRANT = 1_000_000
 
 class AdminCredits:
     def __init__(self, core: Core) -> None:
+        self._core = core
         self._credits = core.credits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -48,5 +50,19 @@ class AdminCredits:
         if not isinstance(reason, str) or len(reason) > 500:
             raise BadRequest("reason must be a text of at most 500 characters", details={"path": "reason"})
         key = key.strip()
-        balance = self._credits.grant(key, amount, reason=reason, actor="admin", make_row=False)
-        answer(resp, {"ok": True, "credit_key": key, "granted": amount, "purchased_balance": balance})
+        with once(self._core, req, resp, "admin") as change:
+            if change.replayed:
+                return
+
+            def granted(balance: int) -> dict[str, Any]:
+                return {"ok": True, "credit_key": key, "granted": amount, "purchased_balance": balance}
+
+            balance = self._credits.grant(
+                key,
+                amount,
+                reason=reason,
+                actor="admin",
+                make_row=False,
+                also=lambda tx: change.answered(tx, granted(self._credits.purchased(tx, key))),
+            )
+            answer(resp, granted(balance))

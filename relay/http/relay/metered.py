@@ -1,36 +1,74 @@
-"""`POST /relay/transcribe` and `POST /relay/analyze`: one credit for an answer."""
+"""What all metered calls share: claim the key, hold, call, settle, answer."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
 
 import falcon
 import msgspec
-from msgspec import Meta, Struct
 
-from relay import audio
-from relay.errors import Invalid
-from relay.http.answers import answer
-from relay.http.body import read_json
-from relay.http.callers import Callers, job_name
+from relay.http.callers import Callers
 from relay.http.context import elapsed_ms
-from relay.http.uploads import read_upload, scratch
+from relay.http.idempotency import claim, replay
+from relay.http.streams import Copy, EventStream, Frames
 from relay.ports.auth import Identity
-from relay.ports.inference import Audio, CallContext, ChatRequest, Task, TranscribeRequest
-from relay.services import tasks
+from relay.ports.inference import CallContext, ChatRequest, Task
+from relay.ports.storage import Tx
 from relay.services.core import Core
-from relay.services.infer import Perform
-from relay.services.schemas import check_schema
+from relay.services.idempotency import Replay, Ticket
+from relay.services.infer import Done, Perform
+from relay.services.meter import AlsoSettled, Call, Inputs, Receipt
+from relay.services.tasks import Result
 
-TRANSCRIPT = "<transcript>\n{transcript}\n</transcript>"
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call as it was understood. `meaning`: its body, apart from how it was written down. `cost`: what it
+    weighs in a backend's queue. `inputs`: the figures for the job's record."""
+
+    task: Task
+    perform: Perform[Result]
+    meaning: Callable[[], bytes]
+    backend: str | None = None
+    model: str | None = None
+    inputs: Inputs = field(default_factory=dict)
+    cost: float = 1.0
+
+
+Head = Callable[[Done, dict[str, Any]], bytes]
+"""The answer's bytes (from what was done, and `meta`) up to where the credits follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How an answer is written down: `head`, the credits, `tail`. So it can be stored before they are known.
+
+    `tail` None: the format has no place for the credits.
+    """
+
+    head: Head
+    tail: bytes | None = b"}"
+    content_type: str = "application/json"
+
+    def rest(self, receipt: Receipt) -> bytes:
+        return b"" if self.tail is None else _encode(receipt.credits) + self.tail
+
+
+def relay_head(done: Done, meta: dict[str, Any]) -> bytes:
+    """The contract's own shape."""
+    return _encode({"ok": True, "result": done.result, "meta": meta})[:-1] + b',"credits":'
+
+
+RELAY = Shape(relay_head)
 
 
 class Metered:
-    """What both calls share: run the task, answer in the contract's shape."""
-
     def __init__(self, core: Core, callers: Callers) -> None:
         self._core = core
         self._callers = callers
@@ -40,120 +78,104 @@ class Metered:
         req: falcon.Request,
         resp: falcon.Response,
         identity: Identity,
-        task: Task,
-        perform: Perform,
-        *,
-        backend: str | None,
-        model: str | None,
+        ask: Ask,
+        shape: Shape = RELAY,
     ) -> None:
-        candidates = self._core.infer.candidates(task, backend, model)
+        """One answer."""
+        ticket = claim(self._core, req, identity.account, ask.meaning)
+        if isinstance(ticket, Replay):
+            replay(resp, ticket)
+            return
+        with ExitStack() as until_answered:
+            if ticket is not None:
+                until_answered.enter_context(ticket.freed())
+            candidates = self._core.infer.candidates(ask.task, ask.backend, ask.model)
+            call = self._begin(req, identity, ask, ticket)
+            ctx = self._context(req, ticket)
+            until_answered.enter_context(self._core.hangups.watching(ctx))
+            begun = b""
+
+            def settling(done: Done) -> AlsoSettled | None:
+                nonlocal begun
+                begun = shape.head(done, meta(req, call, done.backend.name, done.model))
+                if ticket is None:
+                    return None
+                ticket.keep(begun)
+                headers = {"Content-Type": shape.content_type}
+                return lambda tx, receipt: ticket.answered(tx, 200, headers, shape.rest(receipt))
+
+            _, receipt = self._core.infer.run(call, candidates, ask.perform, ctx, settling)
+        if ticket is not None:
+            ticket.end()
+        resp.content_type = shape.content_type
+        resp.data = begun + shape.rest(receipt)
+
+    def _stream(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        identity: Identity,
+        ask: Ask,
+        request: ChatRequest,
+        frames: Frames,
+        held: ExitStack,
+    ) -> None:
+        """An answer in pieces. `held` is what the call occupies; the stream takes it over and gives it back."""
+        ticket = claim(self._core, req, identity.account, ask.meaning)
+        if isinstance(ticket, Replay):
+            replay(resp, ticket)
+            return
+        with ExitStack() as until_begun:
+            if ticket is not None:
+                until_begun.enter_context(ticket.freed())
+            candidates = self._core.infer.candidates(ask.task, ask.backend, ask.model)
+            call = self._begin(req, identity, ask, ticket)
+            ctx = self._context(req, ticket)
+            watched = ExitStack()
+            watched.enter_context(self._core.hangups.watching(ctx))
+            until_begun.push(watched)
+
+            def charged(tx: Tx, _receipt: Receipt) -> None:
+                if ticket is not None:
+                    ticket.charged(tx, call.job_id)
+
+            copy = None if ticket is None else Copy(self._core.spool_dir)
+            stream = self._core.infer.stream(call, candidates, request, ctx, charged)
+            held.push(watched.pop_all())
+
+        def about(model: str) -> dict[str, Any]:
+            return meta(req, call, stream.backend.name, model)
+
+        stored = None if ticket is None or copy is None else (ticket, copy)
+        body = EventStream(stream, request, frames, about, stored, held.pop_all())
+        resp.content_type = "text/event-stream"
+        resp.set_header("Cache-Control", "no-store")
+        resp.set_header("X-Accel-Buffering", "no")
+        resp.stream = body
+
+    def _begin(self, req: falcon.Request, identity: Identity, ask: Ask, ticket: Ticket | None) -> Call:
+        """The hold. An unfinished answer under the same key goes on as a call of the job it was charged to."""
+        name = ticket.job if ticket is not None and ticket.job else req.context.job_name
+        call = self._core.meter.begin(identity, name, ask.task)
+        call.inputs, call.cost = ask.inputs, ask.cost
+        return call
+
+    def _context(self, req: falcon.Request, ticket: Ticket | None) -> CallContext:
+        """With a key the call runs to its end, because its answer is stored for the retry."""
         deadline = time.monotonic() + self._core.settings.relay.call_seconds
-        ctx = CallContext(deadline, gone=req.env.get("waitress.client_disconnected", _never))
-        done = self._core.infer.run(identity, req.context.job_name, task, candidates, perform, ctx)
-        answer(
-            resp,
-            {
-                "ok": True,
-                "result": done.result,
-                "meta": {
-                    "request_id": req.context.request_id,
-                    "job_id": done.call.job_name,
-                    "server_job_id": done.call.job_id,
-                    "backend": done.backend,
-                    "model": done.model,
-                    "elapsed_ms": elapsed_ms(req),
-                },
-                "credits": done.receipt.credits,
-            },
-        )
+        gone = _never if ticket is not None else req.env.get("waitress.client_disconnected", _never)
+        return CallContext(deadline, gone=gone)
 
 
-class Transcribe(Metered):
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        identity = self._callers.identify(req)
-        with self._callers.one_call(req, identity), scratch(self._core.spool_dir / req.context.request_id) as folder:
-            req.context.job_name = job_name(req)
-            upload = read_upload(req, folder)
-            probe: Callable[[Path], float | None] = req.env.get("relay.probe", audio.probe)
-            recording = Audio(upload.path, upload.filename, probe(upload.path))
-            fields = upload.fields
-            request = TranscribeRequest(
-                recording, _text(fields, "language"), _text(fields, "prompt"), _text(fields, "model")
-            )
-            self._run(
-                req,
-                resp,
-                identity,
-                "transcribe",
-                lambda backend, ctx: tasks.transcribe(backend, request, ctx),
-                backend=_text(fields, "backend"),
-                model=request.model,
-            )
-
-
-Text = Annotated[str, Meta(pattern=r"\S")]
-
-
-class Message(Struct):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[dict[str, Any]]
-
-
-class AnalyzeBody(Struct):
-    """The JSON body of analyze."""
-
-    prompt: Text | None = None
-    messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)] | None = None
-    transcript: str | None = None
-    system: str | None = None
-    schema: dict[str, Any] | None = None
-    model: Text | None = None
-    backend: Text | None = None
-    max_output_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    stream: bool = False
-
-
-class Analyze(Metered):
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        identity = self._callers.identify(req)
-        with self._callers.one_call(req, identity):
-            req.context.job_name = job_name(req)
-            body = read_json(req, AnalyzeBody)
-            request = chat_request(body)
-            self._run(
-                req,
-                resp,
-                identity,
-                "analyze",
-                lambda backend, ctx: tasks.analyze(backend, request, ctx),
-                backend=body.backend,
-                model=body.model,
-            )
-
-
-def chat_request(body: AnalyzeBody) -> ChatRequest:
-    """The caller's question as messages: system, then the conversation, then the transcript."""
-    if (body.prompt is None) == (body.messages is None):
-        raise Invalid("give prompt or messages, one of them", "prompt")
-    if body.stream:
-        raise Invalid("streaming is not offered here; leave stream out", "stream")
-    if body.schema is not None:
-        check_schema(body.schema)
-    messages: list[dict[str, Any]] = []
-    if body.system:
-        messages.append({"role": "system", "content": body.system})
-    if body.messages is not None:
-        messages += [msgspec.to_builtins(message) for message in body.messages]
-    else:
-        messages.append({"role": "user", "content": body.prompt})
-    if body.transcript:
-        messages.append({"role": "user", "content": TRANSCRIPT.format(transcript=body.transcript)})
-    return ChatRequest(messages, body.transcript, body.schema, body.model, body.max_output_tokens, body.temperature)
-
-
-def _text(fields: dict[str, str], name: str) -> str | None:
-    return fields.get(name) or None
+def meta(req: falcon.Request, call: Call, backend: str, model: str) -> dict[str, Any]:
+    return {
+        "request_id": req.context.request_id,
+        "job_id": call.job_name,
+        "server_job_id": call.job_id,
+        "backend": backend,
+        "model": model,
+        "elapsed_ms": elapsed_ms(req),
+    }
 
 
 def _never() -> bool:

@@ -86,6 +86,16 @@ RULES = {
 }
 
 
+class ReceiptKey:
+    """What the signatures of receipts can be checked with."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        answer(resp, {"ok": True, "algorithm": "ed25519", "public_key": self._core.receipts.public_key})
+
+
 class Capabilities:
     def __init__(self, core: Core) -> None:
         self._core = core

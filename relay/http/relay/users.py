@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import falcon
@@ -10,7 +11,9 @@ from msgspec import Meta, Struct
 from relay.http.answers import answer
 from relay.http.body import read_json
 from relay.http.callers import Callers
+from relay.http.idempotency import Once, once
 from relay.identity import check_id
+from relay.ports.storage import Tx
 from relay.services.core import Core
 
 Days = Annotated[int, Meta(ge=1, le=3660)]
@@ -34,6 +37,7 @@ class CreditsBody(Struct):
 
 class Users:
     def __init__(self, core: Core, callers: Callers) -> None:
+        self._core = core
         self._credits = core.credits
         self._callers = callers
 
@@ -43,24 +47,35 @@ class Users:
     def on_put_tier(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
         key = self._key(req, user)
         body = read_json(req, TierBody)
-        self._credits.set_tier(key, body.tier, body.period_days, actor=ACTOR)
-        self._answer(resp, key)
+        with once(self._core, req, resp, key) as change:
+            if not change.replayed:
+                self._credits.set_tier(key, body.tier, body.period_days, actor=ACTOR, also=self._stored(change, key))
+                self._answer(resp, key)
 
     def on_post_extend(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
         key = self._key(req, user)
         body = read_json(req, ExtendBody)
-        self._credits.extend_tier(key, body.tier, body.period_days, actor=ACTOR)
-        self._answer(resp, key)
+        with once(self._core, req, resp, key) as change:
+            if not change.replayed:
+                self._credits.extend_tier(key, body.tier, body.period_days, actor=ACTOR, also=self._stored(change, key))
+                self._answer(resp, key)
 
     def on_post_credits(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
         key = self._key(req, user)
         body = read_json(req, CreditsBody)
-        self._credits.grant(key, body.amount, reason=body.reason, actor=ACTOR, make_row=True)
-        self._answer(resp, key)
+        with once(self._core, req, resp, key) as change:
+            if not change.replayed:
+                self._credits.grant(
+                    key, body.amount, reason=body.reason, actor=ACTOR, make_row=True, also=self._stored(change, key)
+                )
+                self._answer(resp, key)
 
     def _key(self, req: falcon.Request, user: str) -> str:
         self._callers.require_operator(req)
         return f"user:{check_id(user, 'the user id')}"
+
+    def _stored(self, change: Once, key: str) -> Callable[[Tx], None]:
+        return lambda tx: change.answered(tx, {"ok": True, "user": self._credits.user_view(tx, key)})
 
     def _answer(self, resp: falcon.Response, key: str) -> None:
         answer(resp, {"ok": True, "user": self._credits.user(key)})

@@ -34,9 +34,14 @@ def tone(seconds: float, hertz: float = 440, level: float = 0.5) -> array[int]:
     return array("h", map(round, wave))
 
 
+def new_backend():
+    (backend,) = Plugin({}).relay_inference_backends()
+    return backend
+
+
 @pytest.fixture(scope="session")
 def backend():
-    (backend,) = Plugin({}).relay_inference_backends()
+    backend = new_backend()
     yield backend
     backend.close()
 

@@ -73,8 +73,9 @@ def test_starting_imports_neither_the_model_nor_the_audio_library():
 @needs_model
 def test_the_settings_reach_the_backend():
     backend = start({"queue_size": 3})
-    assert (backend.name, backend.cost_class, backend.max_concurrent, backend.queue_size) == ("local", "local", 1, 3)
-    assert backend.tasks == {"transcribe", "analyze"}
+    assert (backend.name, backend.cost_class, backend.max_concurrent, backend.queue_size) == ("local", "local", 2, 3)
+    assert backend.tasks == {"transcribe", "analyze", "diarize"}
+    assert all(backend.models(task) for task in backend.tasks)
 
 
 @needs_model

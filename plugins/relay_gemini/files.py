@@ -1,0 +1,76 @@
+"""Recordings too large for a request wait in Google's Files API: not a second longer than they are needed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from relay.api import CallContext, PluginError, UpstreamFailed
+
+if TYPE_CHECKING:
+    from relay_gemini.client import Client
+
+log = structlog.get_logger("relay.gemini")
+
+PREFIX = "recap-relay-"
+LEFT_OVER = timedelta(hours=3)  # longer than any call: another relay may be using the same key
+TIDY_SECONDS = 10.0
+FIRST_WAIT, MAX_WAIT = 0.2, 5.0
+
+
+@contextmanager
+def uploaded(client: Client, path: Path, mime_type: str, ctx: CallContext) -> Iterator[dict[str, Any]]:
+    """A part that stands for the file, which Google keeps while the block runs.
+
+    Raises UpstreamFailed when Google cannot read it. One that cannot be deleted is logged; Google does it in 48 h.
+    """
+    file = client.upload(path, mime_type, PREFIX + secrets.token_hex(8), ctx)
+    name = file.name or ""
+    try:
+        wait = FIRST_WAIT
+        while _word(file.state) != "ACTIVE":
+            if _word(file.state) == "FAILED":
+                raise UpstreamFailed("Gemini could not read the recording")
+            ctx.cancelled.wait(min(wait, ctx.remaining()))
+            wait = min(wait * 2, MAX_WAIT)
+            file = client.file(name, ctx)
+        yield {"file_data": {"file_uri": file.uri, "mime_type": mime_type}}
+    finally:
+        _delete(client, name)
+
+
+def sweep(client: Client) -> None:
+    """Delete what a relay that was killed has left behind."""
+    oldest = datetime.now(UTC) - LEFT_OVER
+    try:
+        for file in client.files(_moment()):
+            ours = (file.display_name or "").startswith(PREFIX)
+            if ours and file.name and file.create_time is not None and file.create_time < oldest:
+                _delete(client, file.name)
+    except PluginError as exc:
+        log.warning("could not look for old files at Gemini", error=exc.message)
+
+
+def _delete(client: Client, name: str) -> None:
+    """Also when the call itself has no time left or was cancelled."""
+    try:
+        client.delete(name, _moment())
+    except PluginError as exc:
+        log.warning(
+            "a recording was not deleted at Gemini; Google does it after 48 hours", file=name, error=exc.message
+        )
+
+
+def _moment() -> CallContext:
+    return CallContext(deadline=time.monotonic() + TIDY_SECONDS)
+
+
+def _word(state: Any) -> str:
+    return str(getattr(state, "value", state) or "")

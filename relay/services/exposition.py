@@ -1,0 +1,155 @@
+"""The metrics as a scrape shows them: what was counted, and what is asked at this moment.
+
+prometheus-client writes the text. This module loads it, so it is imported at the first scrape. Its own counters would
+cost the hot path four times as much as ours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from relay.errors import RelayError
+from relay.services.core import Core
+from relay.services.metrics import Counts, Histogram, Labels, Metrics
+
+log = structlog.get_logger("relay")
+
+STATES = ("closed", "open", "half_open")
+
+
+def exposition(core: Core) -> bytes:
+    """Everything this relay shows, the process's own figures included, in Prometheus's text format 0.0.4."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector(core))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)
+
+
+class Collector:
+    """A collector in prometheus-client's sense. Its labels are names from the settings and from our own code."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._metrics: Metrics = core.metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._counted()
+        yield from self._queues()
+        yield from self._health()
+        yield from self._holds()
+        yield from self._storage()
+        yield from self._server()
+        yield gauge("relay_uptime_seconds", "Since this process opened its storage.", time.monotonic() - self._core.started)
+
+    def _counted(self) -> Iterator[Metric]:
+        m = self._metrics
+        yield self._counter("relay_requests", "Answers sent.", ("route", "method", "status"), m.requests)
+        yield self._times("relay_request_seconds", "Until the answer, or a stream, began.", ("route",), m.request_seconds)
+        names = ("backend", "task", "code")
+        yield self._counter("relay_upstream_calls", "Calls of a backend, by how they ended.", names, m.upstream_calls)
+        names = ("backend", "task")
+        yield self._times("relay_upstream_seconds", "Calls of a backend, without the queue.", names, m.upstream_seconds)
+        yield self._counter("relay_errors", "Errors sent, by their code.", ("code",), m.refusals)
+        yield counter("relay_credits_charged", "Credits charged for answers.", (), {(): m.credits_charged})
+        streams = m.copy_of(m.streams)
+        yield counter("relay_streams", "Streams that are over, by how they ended.", ("outcome",), streams)
+        yield gauge("relay_streams_open", "Streams being sent now.", m.streams_opened - sum(streams.values()))
+
+    def _queues(self) -> Iterator[Metric]:
+        slots = self._core.infer.slots
+        label = ("backend",)
+        running = {(name,): each.running for name, each in slots.items()}
+        yield gauges("relay_queue_running", "Calls a backend works on now.", label, running)
+        limit = {(name,): each.max_concurrent for name, each in slots.items()}
+        yield gauges("relay_queue_slots", "Calls a backend works on at most.", label, limit)
+        waiting = {(name,): each.waiting for name, each in slots.items()}
+        yield gauges("relay_queue_waiting", "Calls in line before a backend.", label, waiting)
+        refused = {(name,): each.refused for name, each in slots.items()}
+        yield counter("relay_queue_refused", "Calls refused because the line was full.", label, refused)
+
+    def _health(self) -> Iterator[Metric]:
+        health = self._core.infer.breaker.state()
+        states = {(name, state): int(seen["state"] == state) for name, seen in health.items() for state in STATES}
+        yield gauges("relay_backend_state", "1 for the state a backend is in.", ("backend", "state"), states)
+        failures = {(name,): seen["consecutive_failures"] for name, seen in health.items()}
+        yield gauges("relay_backend_failures", "Failures of a backend in a row.", ("backend",), failures)
+
+    def _holds(self) -> Iterator[Metric]:
+        try:
+            holds = self._core.storage.read(lambda tx: tx.count("holds"))
+        except RelayError as exc:
+            log.warning("metrics_without_holds", error=exc.message)
+        else:
+            yield gauge("relay_holds_open", "Jobs whose credit is held and not settled.", holds)
+
+    def _storage(self) -> Iterator[Metric]:
+        """What the storage tells of itself, if it does."""
+        stats = getattr(self._core.storage, "stats", None)
+        told = stats() if callable(stats) else {}
+        for name, text in STORAGE.items():
+            if name in told:
+                yield counter(f"relay_storage_{name}", text, (), {(): told[name]})
+
+    def _server(self) -> Iterator[Metric]:
+        told = self._metrics.server() if self._metrics.server is not None else {}
+        for name, text in SERVER.items():
+            if name in told:
+                yield gauge(f"relay_{name}", text, told[name])
+
+    def _counter(self, name: str, text: str, labels: Labels, counts: Counts) -> Metric:
+        return counter(name, text, labels, self._metrics.copy_of(counts))
+
+    def _times(self, name: str, text: str, labels: Labels, histogram: Histogram) -> Metric:
+            family = HistogramMetricFamily(name, text, labels=labels)
+        for values, (buckets, total) in self._metrics.copy_of_times(histogram).items():
+            family.add_metric(values, cumulative(histogram.bounds, buckets), total)
+        return family
+
+
+STORAGE = {
+    "batches": "Writes to the disk that were waited for.",
+    "commits": "Changes in those writes: divided by the batches, how many share one.",
+    "write_seconds": "Time those writes took: divided by the batches, how long a commit waits for the disk.",
+}
+"""What a storage's `stats()` may tell, all of it since the start."""
+
+SERVER = {
+    "threads": "Threads that answer requests.",
+    "threads_busy": "Threads that answer a request now.",
+    "requests_queued": "Requests that wait for a thread.",
+    "connections_open": "Connections of callers.",
+    "spool_disk_bytes": "Request bodies waiting on disk.",
+    "spool_memory_bytes": "Request bodies waiting in memory.",
+}
+
+
+def cumulative(bounds: Iterable[float], buckets: list[int]) -> list[tuple[str, float]]:
+    total, found = 0, []
+    for bound, count in zip([*map(str, bounds), "+Inf"], buckets, strict=True):
+        total += count
+        found.append((bound, float(total)))
+    return found
+
+
+def counter(name: str, text: str, labels: Labels, values: dict[Labels, Any]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for of, value in values.items():
+        family.add_metric(of, value)
+    return family
+
+
+def gauges(name: str, text: str, labels: Labels, values: dict[Labels, Any]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for of, value in values.items():
+        family.add_metric(of, value)
+    return family
+
+
+def gauge(name: str, text: str, value: float) -> Metric:
+    return gauges(name, text, (), {(): value})
