@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,9 @@ def _refused(word: str) -> BlockedByUpstream:
     return BlockedByUpstream("the model refused this request")
 
 
-def read_chat(chunks: Iterator[types.GenerateContentResponse], model: str, *, structured: bool) -> Iterator[Delta]:
+def read_chat(
+    chunks: Generator[types.GenerateContentResponse, None, None], model: str, *, structured: bool
+) -> Iterator[Delta]:
     """The answer piece by piece, without the model's thoughts. `structured`: a schema was asked for.
 
     Raises BlockedByUpstream for a refusal, UpstreamFailed for an empty answer, or for a cut one with a schema.
@@ -90,8 +93,8 @@ def read_chat(chunks: Iterator[types.GenerateContentResponse], model: str, *, st
     ending = Ending(model)
     prefix = secrets.token_hex(6)
     spoken, calls = False, 0
-    for chunk in chunks:
-        for part in ending.read(chunk):
+    with closing(chunks):
+        for part in (part for chunk in chunks for part in ending.read(chunk)):
             if part.function_call is not None:
                 yield Delta(tool_calls=[tool_call(part, calls, prefix)])
                 calls += 1

@@ -68,12 +68,14 @@ class GeminiBackend:
         """Short recordings travel in the request, long ones in pieces, large ones by the Files API."""
         ctx.remaining()
         model = self._model("transcribe", request.model)
-        return Ears(self._swept_client(), self._settings, model, ctx).transcribe(request)
+        return Ears(self._swept_client(ctx), self._settings, model, ctx).transcribe(request)
 
     def diarize(self, request: DiarizeRequest, ctx: CallContext) -> Diarization:
         """Gemini finds up to eight speakers by itself; there is no way to tell it how many there are."""
         ctx.remaining()
-        return Ears(self._swept_client(), self._settings, self._settings.transcribe_model, ctx).diarize(request.audio)
+        return Ears(self._swept_client(ctx), self._settings, self._settings.transcribe_model, ctx).diarize(
+            request.audio
+        )
 
     def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
         """Always as a stream: the only kind of call that can be ended early."""
@@ -119,11 +121,11 @@ class GeminiBackend:
                 self._made = Client(self._settings, self._where)
             return self._made
 
-    def _swept_client(self) -> Client:
+    def _swept_client(self, ctx: CallContext) -> Client:
         """The first recording of the process also looks for files that a killed one has left."""
         client = self._client()
         with self._lock:
             first, self._swept = not self._swept, True
         if first:
-            sweep(client)
+            sweep(client, ctx)
         return client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,7 +48,7 @@ class Client:
 
     def stream(
         self, model: str, contents: list[dict[str, Any]], config: dict[str, Any], ctx: CallContext
-    ) -> Iterator[types.GenerateContentResponse]:
+    ) -> Generator[types.GenerateContentResponse, None, None]:
         """The chunks of one answer. Asked again only before the first has come. Closing it ends the call there."""
         guard = Guard(ctx)
 

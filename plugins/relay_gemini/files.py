@@ -21,7 +21,7 @@ log = structlog.get_logger("relay.gemini")
 
 PREFIX = "recap-relay-"
 LEFT_OVER = timedelta(hours=3)  # longer than any call: another relay may be using the same key
-TIDY_SECONDS = 10.0
+TIDY_SECONDS = 5.0
 FIRST_WAIT, MAX_WAIT = 0.2, 5.0
 
 
@@ -46,30 +46,28 @@ def uploaded(client: Client, path: Path, mime_type: str, ctx: CallContext) -> It
         _delete(client, name)
 
 
-def sweep(client: Client) -> None:
-    """Delete what a relay that was killed has left behind."""
+def sweep(client: Client, ctx: CallContext) -> None:
+    """Delete what a relay that was killed has left behind. Ends early with `ctx`, in whose call it runs."""
     oldest = datetime.now(UTC) - LEFT_OVER
+    moment = CallContext(min(ctx.deadline, time.monotonic() + TIDY_SECONDS), ctx.cancelled, ctx.gone)
     try:
-        for file in client.files(_moment()):
-            ours = (file.display_name or "").startswith(PREFIX)
-            if ours and file.name and file.create_time is not None and file.create_time < oldest:
-                _delete(client, file.name)
+        with ctx.interruptible(moment.cancel):
+            for file in client.files(moment):
+                ours = (file.display_name or "").startswith(PREFIX)
+                if ours and file.name and file.create_time is not None and file.create_time < oldest:
+                    client.delete(file.name, moment)
     except PluginError as exc:
-        log.warning("could not look for old files at Gemini", error=exc.message)
+        log.warning("could not delete old files at Gemini", error=exc.message)
 
 
 def _delete(client: Client, name: str) -> None:
     """Also when the call itself has no time left or was cancelled."""
     try:
-        client.delete(name, _moment())
+        client.delete(name, CallContext(time.monotonic() + TIDY_SECONDS))
     except PluginError as exc:
         log.warning(
             "a recording was not deleted at Gemini; Google does it after 48 hours", file=name, error=exc.message
         )
-
-
-def _moment() -> CallContext:
-    return CallContext(deadline=time.monotonic() + TIDY_SECONDS)
 
 
 def _word(state: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +126,9 @@ class Ears:
             config = {"temperature": 0.0, "response_mime_type": "application/json", "response_json_schema": SCHEMA}
         ending = Ending(self._model)
         answer = []
-        for chunk in self._client.stream(self._model, [{"role": "user", "parts": parts}], config, self._ctx):
-            answer += ending.read(chunk)
+        with closing(self._client.stream(self._model, [{"role": "user", "parts": parts}], config, self._ctx)) as chunks:
+            for chunk in chunks:
+                answer += ending.read(chunk)
         ending.check(structured=True)
         if self._speech:
             return from_parts(answer, seconds, ending.model)

@@ -1,0 +1,32 @@
+"""Servers with OpenAI's shapes: vLLM, llama.cpp, Ollama, or a hosted one. A sub-table each, named by the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from relay.api import ConfigError, InferenceBackend, hookimpl, read_settings
+from relay_openai_compatible.backend import OpenAICompatible
+from relay_openai_compatible.settings import Settings
+
+
+class Plugin:
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        where = getattr(table, "path", "plugins.openai_compatible")
+        self._backends = [_backend(name, table[name], f"{where}.{name}") for name in table]
+        if not self._backends:
+            raise ConfigError(f"{where}: write a table [{where}.NAME] for each server")
+
+    @hookimpl
+    def relay_inference_backends(self) -> list[InferenceBackend]:
+        return list(self._backends)
+
+
+def _backend(name: str, table: Any, where: str) -> OpenAICompatible:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where}: must be a table [{where}]")
+    settings = read_settings(table, Settings)
+    try:
+        return OpenAICompatible(name, settings, where)
+    except ValueError as exc:
+        raise ConfigError(f"{where}: base_url, api_key or headers: {exc}") from None

@@ -1,35 +1,31 @@
-"""The backend itself: one call to the server per task."""
+"""The backend itself: the right endpoint for each task, and what the relay makes of its answers."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from relay.api import (
     CallContext,
     ChatRequest,
     Delta,
+    Diarization,
+    DiarizeRequest,
     Health,
-    HTTPClient,
-    HTTPReply,
     PluginError,
     Task,
     TranscribeRequest,
     Transcript,
     Unavailable,
     Unsupported,
-    decode,
-    write_wav,
+    openai_chat,
+    openai_models,
+    transcribe_in_chunks,
 )
-from relay_spark.chat import completion_request, read_completion, read_models
-from relay_spark.failures import failure, patiently
+from relay_spark.diarization import diarize
+from relay_spark.places import Places
+from relay_spark.services import Service, Services
 from relay_spark.settings import Settings
-from relay_spark.transcripts import read_transcript
-
-OK = 200
-NOT_THERE = frozenset({404, 405})
-HEALTH_SECONDS = 5.0
-MAX_AUDIO_SECONDS = 8 * 3600.0  # 0.9 GB of samples on disk, and as much again for the WAV
 
 
 class SparkBackend:
@@ -43,99 +39,86 @@ class SparkBackend:
         self.queue_size = settings.queue_size
         self._settings = settings
         self._where = where
-        self._listed: tuple[str, ...] = ()
-        self._client = HTTPClient(
-            settings.url,
-            headers={"authorization": f"Bearer {settings.token}"} if settings.token else {},
-            connect_timeout=settings.connect_timeout,
-            read_timeout=settings.read_timeout,
-            pool_size=settings.max_concurrent + 1,
-        )
+        self._places = Places(settings, where)
+        self._services = Services(settings, self._places)
 
     @property
     def tasks(self) -> frozenset[Task]:
-        return frozenset({"transcribe", "analyze"})
+        return self._services.tasks()
 
     def models(self, task: Task) -> Sequence[str]:
         """Of the chat endpoint; the speech model is the box's own choice."""
         if task != "analyze":
             return ()
-        return (self._settings.model,) if self._settings.model else self._listed
+        return (self._settings.model,) if self._settings.model else self._services.models
 
     def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
-        """One Delta with the whole answer."""
-        try:
-            model = self._model(request.model, ctx)
-            body = completion_request(request, model)
-            path = self._settings.chat_path
-            reply = patiently(lambda left: self._client.post_json(path, body, timeout=left), ctx)
-            self._expect(reply, "chat_path", path)
-            return iter([read_completion(reply, model, self._key("chat_path"), structured=request.schema is not None)])
-        except PluginError:
-            self._listed = ()  # the server may have been given another model: ask again
-            raise
+        """One Delta with the whole answer, or the pieces as they come when `request.stream`."""
+        deltas = self._chat(request, ctx)
+        return deltas if request.stream else iter(list(deltas))
+
+    def _chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
+        with self._watched("analyze", ctx) as service:
+            model = self._model(request.model, service, ctx)
+            yield from openai_chat(service.endpoint, request, model, ctx)
 
     def transcribe(self, request: TranscribeRequest, ctx: CallContext) -> Transcript:
         """Sends 16 kHz mono WAV, made in the folder of the recording and removed again."""
-        folder = request.audio.path.parent
-        raw, wav = folder / "spark.s16", folder / "spark.wav"
-        try:
-            audio = decode(request.audio.path, raw, max_seconds=MAX_AUDIO_SECONDS, check=lambda _: _alive(ctx))
-            write_wav(audio, wav)
-            raw.unlink()
-            fields = [("timestamps", "word,segment"), ("response_format", "verbose_json")]
-            if request.language:
-                fields.insert(0, ("language", request.language))
-            path = self._settings.transcribe_path
-            file = ("file", "audio.wav", wav, "audio/wav")
-            reply = patiently(lambda left: self._client.post_multipart(path, fields, file, timeout=left), ctx)
-        finally:
-            raw.unlink(missing_ok=True)
-            wav.unlink(missing_ok=True)
-        self._expect(reply, "transcribe_path", path)
-        return read_transcript(reply, audio.seconds, request.language, self._key("transcribe_path"))
+        fields = [("timestamps", "word,segment"), ("response_format", "verbose_json")]
+        if request.language:
+            fields.insert(0, ("language", request.language))
+        with self._watched("transcribe", ctx) as service:
+            return transcribe_in_chunks(
+                service.endpoint,
+                request,
+                fields,
+                self._settings.chunking(service.announced.max_seconds),
+                ctx,
+                backend=self.name,
+                model=service.announced.model or self.name,
+            )
+
+    def diarize(self, request: DiarizeRequest, ctx: CallContext) -> Diarization:
+        """Chunk by chunk; who is who across them is found out by their voices and where the chunks overlap."""
+        with self._watched("diarize", ctx) as service:
+            return diarize(service, request, self._settings, ctx, backend=self.name)
 
     def health(self) -> Health:
-        """Asks for the list of models; a server without one is asked for /health."""
-        deadline = time.monotonic() + HEALTH_SECONDS
-        try:
-            reply = self._client.request("GET", self._settings.models_path, timeout=HEALTH_SECONDS)
-            if reply.status in NOT_THERE:
-                reply = self._client.request("GET", "/health", timeout=deadline - time.monotonic())
-            self._expect(reply, "models_path", self._settings.models_path)
-        except PluginError as exc:
-            return Health(ok=False, detail=f"{self._settings.url}: {exc.message}")
-        return Health(ok=True)
+        """Asks anew. Well when something is there and nothing of it fails; the detail names each service."""
+        services = self._services.refresh()
+        detail = "; ".join(
+            f"{task} {service.state}" + (f" ({service.detail})" if service.detail else "")
+            for task, service in services.items()
+        )
+        states = {service.state for service in services.values()}
+        return Health(ok="ok" in states and "failing" not in states, detail=f"{self._settings.url}: {detail}")
 
     def close(self) -> None:
-        self._client.close()
+        self._places.close()
 
-    def _model(self, asked: str | None, ctx: CallContext) -> str:
-        """The caller's choice, else the first. Raises Unsupported for one the server does not have."""
-        names = self.models("analyze") or self._list_models(ctx)
+    @contextmanager
+    def _watched(self, task: Task, ctx: CallContext) -> Iterator[Service]:
+        """The service for a call, and how the call went is remembered."""
+        try:
+            yield self._services.find(task, ctx)
+        except PluginError:
+            if not ctx.cancelled.is_set():
+                self._services.failed()
+            raise
+        self._services.worked(task)
+
+    def _model(self, asked: str | None, service: Service, ctx: CallContext) -> str:
+        """The caller's choice, else the server's. Raises Unsupported for one the server does not have."""
+        names = self.models("analyze") or self._list_models(service, ctx)
         if asked is not None and asked not in names:
             raise Unsupported(f"the Spark server has no model {asked!r}; it has {', '.join(names)}"[:300])
-        return asked or names[0]
+        return asked or (service.announced.model if service.announced.model in names else names[0])
 
-    def _list_models(self, ctx: CallContext) -> tuple[str, ...]:
-        path = self._settings.models_path
-        reply = patiently(lambda left: self._client.request("GET", path, timeout=left), ctx)
-        self._expect(reply, "models_path", path)
-        names = read_models(reply, self._key("models_path"))
+    def _list_models(self, service: Service, ctx: CallContext) -> Sequence[str]:
+        names = openai_models(self._services.models_endpoint(service), ctx)
         if not names:
             raise Unavailable(
-                f"the Spark server lists no chat model; the operator must load one or set {self._key('model')}"
+                f"the Spark server lists no chat model; the operator must load one or set {self._where}.model"
             )
-        self._listed = names
+        self._services.models = names
         return names
-
-    def _expect(self, reply: HTTPReply, setting: str, path: str) -> None:
-        if reply.status != OK:
-            raise failure(reply, self._key(setting), path, self._settings.token)
-
-    def _key(self, setting: str) -> str:
-        return f"{self._where}.{setting}"
-
-
-def _alive(ctx: CallContext) -> None:
-    ctx.remaining()

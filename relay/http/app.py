@@ -17,6 +17,7 @@ from relay.http.openai.chat import ChatCompletions
 from relay.http.openai.models import Models
 from relay.http.relay.analyze import Analyze
 from relay.http.relay.credits import OwnCredits
+from relay.http.relay.jobs import OneJob, OwnJobs
 from relay.http.relay.keys import Keys
 from relay.http.relay.public import Capabilities, Health, Policy, Ready, ReceiptKey
 from relay.http.relay.recordings import Diarize, Transcribe
@@ -38,6 +39,11 @@ def create_app(core: Core) -> falcon.App[Any, Any]:
     app.add_route("/relay/transcribe", Transcribe(core, callers))
     app.add_route("/relay/diarize", Diarize(core, callers))
     app.add_route("/relay/analyze", Analyze(core, callers))
+
+    job = OneJob(core, callers)
+    app.add_route("/relay/jobs", OwnJobs(core, callers))
+    app.add_route("/relay/jobs/{job}", job)
+    app.add_route("/relay/jobs/{job}/events", job, suffix="events")
 
     own = OwnCredits(core, callers)
     app.add_route("/relay/credits", own)

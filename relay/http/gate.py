@@ -9,7 +9,7 @@ from relay.services.core import Core
 
 JSON_LIMIT = 8 * 2**20
 WEBHOOK_LIMIT = 256 * 2**10
-UPLOADS = frozenset({"/relay/transcribe", "/relay/diarize", "/relay/v1/audio/transcriptions"})
+UPLOADS = frozenset({"/relay/transcribe", "/relay/diarize", "/relay/jobs", "/relay/v1/audio/transcriptions"})
 OPEN_POSTS = ("/relay/health", "/relay/ready", "/relay/policy", "/relay/capabilities")
 
 
@@ -24,6 +24,8 @@ def gate(core: Core) -> Gate:
         has_body = head.method not in {"GET", "HEAD", "OPTIONS"}
         if has_body and path.startswith("/relay/") and path not in OPEN_POSTS and not credentials & head.headers.keys():
             raise Unauthenticated("no credentials: send X-Recap-Install-Id, or the headers your operator gave you")
-        return upload if path in UPLOADS else JSON_LIMIT
+        # Only a form is written to disk piece by piece; anything else is read into memory.
+        form = head.headers.get("content-type", "").strip().lower().startswith("multipart/")
+        return upload if form and path in UPLOADS else JSON_LIMIT
 
     return check

@@ -28,6 +28,7 @@ METERED: dict[str, tuple[str, bytes]] = {
     "/relay/transcribe": (f"multipart/form-data; boundary={BOUNDARY}", UPLOAD),
     "/relay/diarize": (f"multipart/form-data; boundary={BOUNDARY}", UPLOAD),
     "/relay/analyze": ("application/json", b'{"prompt":"self-test"}'),
+    "/relay/jobs": ("application/json", b'{"task":"analyze","prompt":"self-test"}'),
     "/relay/v1/chat/completions": ("application/json", b'{"messages":[{"role":"user","content":"self-test"}]}'),
     "/relay/v1/audio/transcriptions": (f"multipart/form-data; boundary={BOUNDARY}", UPLOAD),
 }

@@ -21,7 +21,9 @@ from relay.services.hangups import Hangups
 from relay.services.housekeeping import Housekeeping
 from relay.services.idempotency import Idempotency
 from relay.services.infer import Infer
+from relay.services.jobs import Jobs
 from relay.services.meter import Meter
+from relay.services.outbox import Outbox
 from relay.services.policy import Policy
 from relay.services.receipts import Receipts
 from relay.services.verify import adopt_outside_changes
@@ -53,6 +55,8 @@ class Core:
         self.hangups = Hangups()
         self.idempotency = Idempotency(self.storage, settings.retention.idempotency_mb * 2**20)
         self.receipts = Receipts(self.storage)
+        self.outbox = Outbox(self.storage)
+        self.jobs = Jobs(self.storage, self.meter, self.infer, self.outbox, self.receipts, settings, data_dir)
         self.credits = Credits(self.storage, self.policy)
         self.admin = Admin(self.storage, settings.relay.admin_password)
         self.housekeeping = Housekeeping(self.storage, self.meter, self.policy, settings.retention, self.idempotency)
@@ -64,6 +68,8 @@ class Core:
         if swept:
             log.warning("holds_given_back", jobs=swept, note="the process that held them is gone")
         self.idempotency.sweep()
+        self.jobs.start()
+        self.outbox.start()
         self._reindex_if_tiers_changed()
         self.housekeeping.start()
 
@@ -88,6 +94,8 @@ class Core:
             threading.Thread(target=reindex, name="reindex", daemon=True).start()
 
     def close(self) -> None:
+        self.jobs.stop()
+        self.outbox.stop()
         self.housekeeping.stop()
         self.hangups.stop()
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -19,6 +18,8 @@ from relay.services.core import Core
 from relay.services.metrics import Counts, Histogram, Labels, Metrics
 
 log = structlog.get_logger("relay")
+
+Values = Iterable[tuple[Labels, float]]
 
 STATES = ("closed", "open", "half_open")
 
@@ -45,40 +46,45 @@ class Collector:
         yield from self._holds()
         yield from self._storage()
         yield from self._server()
-        yield gauge("relay_uptime_seconds", "Since this process opened its storage.", time.monotonic() - self._core.started)
+        uptime = time.monotonic() - self._core.started
+        yield gauge("relay_uptime_seconds", "Since this process opened its storage.", (), one(uptime))
 
     def _counted(self) -> Iterator[Metric]:
         m = self._metrics
-        yield self._counter("relay_requests", "Answers sent.", ("route", "method", "status"), m.requests)
-        yield self._times("relay_request_seconds", "Until the answer, or a stream, began.", ("route",), m.request_seconds)
-        names = ("backend", "task", "code")
-        yield self._counter("relay_upstream_calls", "Calls of a backend, by how they ended.", names, m.upstream_calls)
-        names = ("backend", "task")
-        yield self._times("relay_upstream_seconds", "Calls of a backend, without the queue.", names, m.upstream_seconds)
+        labels: Labels = ("route", "method", "status")
+        yield self._counter("relay_requests", "Answers sent.", labels, m.requests)
+        yield self._times(
+            "relay_request_seconds", "Until the answer, or a stream, began.", ("route",), m.request_seconds
+        )
+        labels = ("backend", "task", "code")
+        yield self._counter("relay_upstream_calls", "Calls of a backend, by how they ended.", labels, m.upstream_calls)
+        labels = ("backend", "task")
+        yield self._times(
+            "relay_upstream_seconds", "Calls of a backend, without the queue.", labels, m.upstream_seconds
+        )
         yield self._counter("relay_errors", "Errors sent, by their code.", ("code",), m.refusals)
-        yield counter("relay_credits_charged", "Credits charged for answers.", (), {(): m.credits_charged})
-        streams = m.copy_of(m.streams)
-        yield counter("relay_streams", "Streams that are over, by how they ended.", ("outcome",), streams)
-        yield gauge("relay_streams_open", "Streams being sent now.", m.streams_opened - sum(streams.values()))
+        yield counter("relay_credits_charged", "Credits charged for answers.", (), one(m.credits_charged))
+        over = m.copy_of(m.streams)
+        yield counter("relay_streams", "Streams that are over, by how they ended.", ("outcome",), over.items())
+        yield gauge("relay_streams_open", "Streams being sent now.", (), one(m.streams_opened - sum(over.values())))
 
     def _queues(self) -> Iterator[Metric]:
-        slots = self._core.infer.slots
-        label = ("backend",)
-        running = {(name,): each.running for name, each in slots.items()}
-        yield gauges("relay_queue_running", "Calls a backend works on now.", label, running)
-        limit = {(name,): each.max_concurrent for name, each in slots.items()}
-        yield gauges("relay_queue_slots", "Calls a backend works on at most.", label, limit)
-        waiting = {(name,): each.waiting for name, each in slots.items()}
-        yield gauges("relay_queue_waiting", "Calls in line before a backend.", label, waiting)
-        refused = {(name,): each.refused for name, each in slots.items()}
+        label, slots = ("backend",), self._core.infer.slots
+        running = [((name,), each.running) for name, each in slots.items()]
+        yield gauge("relay_queue_running", "Calls a backend works on now.", label, running)
+        limit = [((name,), each.max_concurrent) for name, each in slots.items()]
+        yield gauge("relay_queue_slots", "Calls a backend works on at most.", label, limit)
+        waiting = [((name,), each.waiting) for name, each in slots.items()]
+        yield gauge("relay_queue_waiting", "Calls in line before a backend.", label, waiting)
+        refused = [((name,), each.refused) for name, each in slots.items()]
         yield counter("relay_queue_refused", "Calls refused because the line was full.", label, refused)
 
     def _health(self) -> Iterator[Metric]:
         health = self._core.infer.breaker.state()
-        states = {(name, state): int(seen["state"] == state) for name, seen in health.items() for state in STATES}
-        yield gauges("relay_backend_state", "1 for the state a backend is in.", ("backend", "state"), states)
-        failures = {(name,): seen["consecutive_failures"] for name, seen in health.items()}
-        yield gauges("relay_backend_failures", "Failures of a backend in a row.", ("backend",), failures)
+        states = [((name, state), int(seen["state"] == state)) for name, seen in health.items() for state in STATES]
+        yield gauge("relay_backend_state", "1 for the state a backend is in.", ("backend", "state"), states)
+        failures = [((name,), seen["consecutive_failures"]) for name, seen in health.items()]
+        yield gauge("relay_backend_failures", "Failures of a backend in a row.", ("backend",), failures)
 
     def _holds(self) -> Iterator[Metric]:
         try:
@@ -86,7 +92,7 @@ class Collector:
         except RelayError as exc:
             log.warning("metrics_without_holds", error=exc.message)
         else:
-            yield gauge("relay_holds_open", "Jobs whose credit is held and not settled.", holds)
+            yield gauge("relay_holds_open", "Jobs whose credit is held and not settled.", (), one(holds))
 
     def _storage(self) -> Iterator[Metric]:
         """What the storage tells of itself, if it does."""
@@ -94,19 +100,19 @@ class Collector:
         told = stats() if callable(stats) else {}
         for name, text in STORAGE.items():
             if name in told:
-                yield counter(f"relay_storage_{name}", text, (), {(): told[name]})
+                yield counter(f"relay_storage_{name}", text, (), one(told[name]))
 
     def _server(self) -> Iterator[Metric]:
         told = self._metrics.server() if self._metrics.server is not None else {}
         for name, text in SERVER.items():
             if name in told:
-                yield gauge(f"relay_{name}", text, told[name])
+                yield gauge(f"relay_{name}", text, (), one(told[name]))
 
     def _counter(self, name: str, text: str, labels: Labels, counts: Counts) -> Metric:
-        return counter(name, text, labels, self._metrics.copy_of(counts))
+        return counter(name, text, labels, self._metrics.copy_of(counts).items())
 
     def _times(self, name: str, text: str, labels: Labels, histogram: Histogram) -> Metric:
-            family = HistogramMetricFamily(name, text, labels=labels)
+        family = HistogramMetricFamily(name, text, labels=labels)
         for values, (buckets, total) in self._metrics.copy_of_times(histogram).items():
             family.add_metric(values, cumulative(histogram.bounds, buckets), total)
         return family
@@ -137,19 +143,20 @@ def cumulative(bounds: Iterable[float], buckets: list[int]) -> list[tuple[str, f
     return found
 
 
-def counter(name: str, text: str, labels: Labels, values: dict[Labels, Any]) -> Metric:
+def counter(name: str, text: str, labels: Labels, values: Values) -> Metric:
     family = CounterMetricFamily(name, text, labels=labels)
-    for of, value in values.items():
+    for of, value in values:
         family.add_metric(of, value)
     return family
 
 
-def gauges(name: str, text: str, labels: Labels, values: dict[Labels, Any]) -> Metric:
+def gauge(name: str, text: str, labels: Labels, values: Values) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
-    for of, value in values.items():
+    for of, value in values:
         family.add_metric(of, value)
     return family
 
 
-def gauge(name: str, text: str, value: float) -> Metric:
-    return gauges(name, text, (), {(): value})
+def one(value: float) -> Values:
+    """The value of a metric without labels."""
+    return [((), value)]

@@ -105,6 +105,22 @@ class Meter:
         call.held = held
         return call
 
+    def check(self, identity: Identity, name: str | None) -> None:
+        """Before something dear is done for a call: raises PaymentRequired if `begin` would have to. Holds nothing."""
+
+        def check(tx: ReadTx) -> bool:
+            job_id = "" if name is None else self._job_id(tx, identity.account, name)
+            job = jobs.get(tx, job_id)
+            if (job is not None and job.paid_at is not None) or holds.get(tx, job_id) is not None:
+                return True
+            account = current(accounts.get(tx, identity.account), self.policy.tiers, now)
+            tier = self.tier(account, identity, now)
+            return tiers.next_bucket(account, tier, allowance=identity.allowance) is not None
+
+        now = self._clock()
+        if not self._storage.read(check):
+            raise self._nothing_left()
+
     def resume(self, call: Call) -> None:
         """Take up a call that `begin` made before a restart: its hold is this process's business again."""
         self._running.add(call.id)
@@ -221,15 +237,7 @@ class Meter:
         tier = self.tier(account, call.identity, now)
         bucket = tiers.next_bucket(account, tier, allowance=call.identity.allowance)
         if bucket is None:
-            raise PaymentRequired(
-                "no credits left. Buy a package, or wait for the next month of your tier",
-                details={
-                    "needed": 1,
-                    "available": 0,
-                    "packages": [package.id for package in policy.packages],
-                    "checkout_path": "/relay/credits/checkout",
-                },
-            )
+            raise self._nothing_left()
         spend(account, bucket)
         account.held += 1
         touch(account, now)
@@ -237,6 +245,17 @@ class Meter:
         cycle = account.cycle_started_at if tier.counts == "monthly" else None
         running = {call.id: call.owner}
         holds.put(tx, Hold(key, call.job_id, bucket, now, running, cycle, name=call.job_name, task=call.task))
+
+    def _nothing_left(self) -> PaymentRequired:
+        return PaymentRequired(
+            "no credits left. Buy a package, or wait for the next month of your tier",
+            details={
+                "needed": 1,
+                "available": 0,
+                "packages": [package.id for package in self.policy.packages],
+                "checkout_path": "/relay/credits/checkout",
+            },
+        )
 
     def _licence_tier(self, account: Account, identity: Identity, now: datetime) -> list[Draft]:
         """The row follows the licence. It never was in core, so it carries nothing over."""

@@ -107,10 +107,13 @@ def transcribe_request(body: TranscribeBody, recording: Audio) -> TranscribeRequ
     return TranscribeRequest(recording, body.language, body.prompt, body.model)
 
 
-def diarize_request(body: DiarizeBody, recording: Audio) -> DiarizeRequest:
+def check_speakers(body: DiarizeBody | RecapBody) -> None:
     """Raises Invalid for more speakers than there can be."""
     if body.num_speakers and body.max_speakers and body.num_speakers > body.max_speakers:
         raise Invalid("num_speakers is more than max_speakers", "num_speakers")
+
+
+def diarize_request(body: DiarizeBody, recording: Audio) -> DiarizeRequest:
     return DiarizeRequest(recording, body.num_speakers, body.max_speakers)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -103,8 +103,8 @@ def read_completion(reply: HTTPReply, model: str, endpoint: Endpoint, *, structu
     calls = [{**call, "index": n} for n, call in enumerate(message.tool_calls or ())]
     if not text.strip() and not calls:
         raise endpoint.unreadable(reply, "it is empty")
-    tokens = _usage(completion.usage)
-    return Delta(text, finish, completion.model or model, *tokens, tool_calls=calls)
+    asked, answered = _usage(completion.usage)
+    return Delta(text, finish, completion.model or model, asked, answered, calls)
 
 
 def _streamed(
@@ -148,7 +148,8 @@ def read_stream(stream: Iterable[Event], model: str, endpoint: Endpoint, *, stru
     finish = _finished(finish, refused, structured=structured)
     if not some:
         raise UpstreamFailed(f"{endpoint.server.name} gave an answer that cannot be used: it is empty")
-    yield Delta("", finish, model, *_usage(usage))
+    asked, answered = _usage(usage)
+    yield Delta("", finish, model, asked, answered)
 
 
 def _read_piece(event: Event, endpoint: Endpoint) -> _Piece:
@@ -177,7 +178,8 @@ def _structured(request: ChatRequest) -> bool:
     return request.schema is not None
 
 
-def _usage(usage: Any) -> Sequence[int | None]:
+def _usage(usage: Any) -> tuple[int | None, int | None]:
+    """Tokens in, tokens out."""
     counts = usage if isinstance(usage, dict) else {}
     return _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
 

@@ -21,8 +21,9 @@ MAX_AUDIO_SECONDS = 8 * 3600.0  # 0.9 GB of samples on disk, and as much again f
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Seconds from `start` to `end` of a recording. `first` to `last`, without half the overlaps, is what this
-    chunk alone answers for; the first and the last chunk answer for the very ends."""
+    chunk alone answers for; the first and the last chunk answer for the very ends. Two halves share an `index`."""
 
+    index: int
     start: float
     end: float
     first: float
@@ -35,8 +36,8 @@ class Chunk:
     def halves(self, overlap: float) -> tuple[Chunk, Chunk]:
         middle = (self.first + self.last) / 2
         return (
-            Chunk(self.start, min(middle + overlap / 2, self.end), self.first, middle),
-            Chunk(max(middle - overlap / 2, self.start), self.end, middle, self.last),
+            Chunk(self.index, self.start, min(middle + overlap / 2, self.end), self.first, middle),
+            Chunk(self.index, max(middle - overlap / 2, self.start), self.end, middle, self.last),
         )
 
 
@@ -50,11 +51,11 @@ class Chunking:
     def cut(self, audio: DecodedAudio) -> list[Chunk]:
         """A recording that fits is one chunk."""
         if audio.seconds <= self.seconds:
-            return [Chunk(0.0, audio.seconds, 0.0, audio.seconds)]
+            return [Chunk(0, 0.0, audio.seconds, 0.0, audio.seconds)]
         half = self.overlap / 2
         return [
-            Chunk(max(first - half, 0.0), min(last + half, audio.seconds), first, last)
-            for first, last in cut_on_silence(audio, self.seconds - self.overlap)
+            Chunk(n, max(first - half, 0.0), min(last + half, audio.seconds), first, last)
+            for n, (first, last) in enumerate(cut_on_silence(audio, self.seconds - self.overlap))
         ]
 
 

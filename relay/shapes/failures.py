@@ -53,9 +53,8 @@ def failure(reply: HTTPReply, server: ServerName, setting: str, path: str) -> Pl
     )
     code = error_code(reply.body)
     if reply.status in {401, 403} and code != "content_filter":
-        return Unavailable(
-            f"{server.name} refused the relay's credential; the operator must correct {server.table}.{server.credential}"
-        )
+        wrong = f"{server.table}.{server.credential}"
+        return Unavailable(f"{server.name} refused the relay's credential; the operator must correct {wrong}")
     if reply.status == 402 or code == "insufficient_quota":
         return Unavailable(f"{server.name} wants to be paid first; the operator must top up the account there")
     if reply.status in {404, 405}:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relay.errors import Invalid
-from relay.ports.inference import CallContext, Transcript, TranscribeRequest
+from relay.ports.inference import CallContext, TranscribeRequest, Transcript
 from relay.shapes.chunks import Chunk, Chunking, decoded, in_chunks
 from relay.shapes.endpoint import Endpoint
 from relay.shapes.languages import iso_639_1
@@ -52,4 +52,3 @@ def transcribe_in_chunks(
         segments=segments,
         model=next((part.model for part in found if part.model), model),
     )
-

@@ -23,7 +23,8 @@ def events(pieces: Iterable[bytes], max_line: int = MAX_LINE_BYTES) -> Iterator[
 
     Raises OutcomeUnknown for a line longer than `max_line` bytes: nobody knows what the rest would have said.
     """
-    name, data, size = "", [], 0
+    name, size = "", 0
+    data: list[bytes] = []
     for line in lines(pieces, max_line):
         if not line:
             if data:

@@ -253,11 +253,10 @@ def test_srt_has_numbered_cues_on_one_line_each() -> None:
 
 
 def test_vtt_writes_its_own_signs_as_text() -> None:
-    assert written(response_format="vtt") == (
-        "WEBVTT\n\n00:00:00.000 --> 00:00:01.250\nWe met.\n\n"
-        "00:01:00.000 --> 01:01:01.001\n&lt;b&gt; &amp; -&gt; you\n\n",
-        "text/vtt",
-    )
+    text, kind = written(response_format="vtt")
+    first, second = "00:00:00.000 --> 00:00:01.250\nWe met.", "00:01:00.000 --> 01:01:01.001\n&lt;b&gt; &amp; -&gt; you"
+    assert text == f"WEBVTT\n\n{first}\n\n{second}\n\n"
+    assert kind == "text/vtt"
 
 
 def test_a_transcript_without_segments_is_one_cue() -> None:

@@ -6,7 +6,18 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from relay.ports.inference import CallContext, ChatRequest, Delta, Health, Segment, TranscribeRequest, Transcript
+from relay.ports.inference import (
+    CallContext,
+    ChatRequest,
+    Delta,
+    Diarization,
+    DiarizeRequest,
+    Health,
+    Segment,
+    TranscribeRequest,
+    Transcript,
+    Turn,
+)
 
 
 class FakeBackend:
@@ -57,6 +68,11 @@ class FakeBackend:
     def transcribe(self, request: TranscribeRequest, ctx: CallContext) -> Transcript:
         self._work(ctx, request)
         return Transcript(self.text, "en", 2.0, (Segment(0.0, 2.0, self.text),), f"{self.name}-ears")
+
+    def diarize(self, request: DiarizeRequest, ctx: CallContext) -> Diarization:
+        self._work(ctx, request)
+        turns = (Turn(0.0, 1.0, "S1"), Turn(0.5, 2.0, "S2"), Turn(2.0, 2.25, "S1"))
+        return Diarization(turns if self.text else (), 2.25, f"{self.name}-ears")
 
     def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
         self._work(ctx, request)

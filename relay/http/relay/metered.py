@@ -27,10 +27,11 @@ from relay.services.tasks import Result
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """One call as it was understood. `meaning`: its body, apart from how it was written down. `cost`: what it
-    weighs in a backend's queue. `inputs`: the figures for the job's record."""
+    weighs in a backend's queue. `inputs`: the figures for the job's record. `prepare`: what is too dear to do for a
+    call that is answered from the store, or that nobody can pay; it may still change `inputs` and `cost`."""
 
     task: Task
     perform: Perform[Result]
@@ -39,6 +40,7 @@ class Ask:
     model: str | None = None
     inputs: Inputs = field(default_factory=dict)
     cost: float = 1.0
+    prepare: Callable[[], None] | None = None
 
 
 Head = Callable[[Done, dict[str, Any]], bytes]
@@ -90,6 +92,9 @@ class Metered:
             if ticket is not None:
                 until_answered.enter_context(ticket.freed())
             candidates = self._core.infer.candidates(ask.task, ask.backend, ask.model)
+            if ask.prepare is not None:
+                self._core.meter.check(identity, req.context.job_name)
+                ask.prepare()
             call = self._begin(req, identity, ask, ticket)
             ctx = self._context(req, ticket)
             until_answered.enter_context(self._core.hangups.watching(ctx))

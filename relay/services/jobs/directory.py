@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 
 from relay.books import holds, jobs, work
-from relay.domain.jobs import SERVER_ID, account_at, server_id
+from relay.domain.jobs import SERVER_ID, Job, account_at, server_id
 from relay.domain.work import Work
 from relay.errors import BadRequest, NotFound
 from relay.ports.storage import ReadTx, Storage
 from relay.services.jobs.line import Line
 from relay.services.jobs.running import RunningJob
 from relay.services.jobs.view import hold_view, record_view, work_view
+from relay.services.receipts import Receipts
 
 MAX_LOOKED_AT = 2000
 """Records one page may look at: with a filter on the state most may not fit."""
@@ -33,6 +34,7 @@ class Directory:
     storage: Storage
     line: Line
     running: dict[str, RunningJob]
+    receipts: Receipts
     outputs_days: int
     clock: Callable[[], datetime]
 
@@ -41,14 +43,15 @@ class Directory:
         return self.storage.read(lambda tx: self._find(tx, account, name))
 
     def view(self, account: str, name: str, *, result: bool) -> dict[str, Any]:
-        """The job, with its result if asked. Raises NotFound."""
+        """The job with its receipt, and with its result if asked. Raises NotFound."""
 
-        def read(tx: ReadTx) -> tuple[dict[str, Any], Work | None]:
+        def read(tx: ReadTx) -> tuple[dict[str, Any], Work | None, Job | None]:
             job_id = self._find(tx, account, name)
-            return self._view(tx, job_id), work.get(tx, job_id)
+            return self._view(tx, job_id), work.get(tx, job_id), jobs.get(tx, job_id)
 
-        view, row = self.storage.read(read)
+        view, row, record = self.storage.read(read)
         self._add_live([view])
+        view["receipt"] = None if record is None else self.receipts.of(view["server_job_id"], record)
         if row is not None and row.state == "completed":
             self._add_result(view, row, wanted=result)
         return view
@@ -100,9 +103,8 @@ class Directory:
 
     def _newest(self, tx: ReadTx, account: str, cursor: tuple[str, str] | None) -> Iterator[tuple[str, str]]:
         """(`account_at`, server id) of all jobs of the account from the one behind the cursor, newest first."""
-        open_jobs = {
-            h.job: account_at(h.account, h.created_at) for h in holds.of_account(tx, account) if not h.follow_up
-        }
+        unpaid = [hold for hold in holds.of_account(tx, account) if not hold.follow_up]
+        open_jobs = {hold.job: account_at(account, hold.created_at) for hold in unpaid}
         waiting = sorted(((at, job) for job, at in open_jobs.items()), reverse=True)
         waiting = [entry for entry in waiting if cursor is None or entry < cursor]
         for entry in self._recorded(tx, account, cursor):
@@ -127,7 +129,7 @@ class Directory:
         positions: dict[str, int] | None = None
         for view in views:
             job = self.running.get(view["server_job_id"])
-            if job is None or view["finished_at"] is not None:
+            if job is None or job.over or view["finished_at"] is not None:
                 continue
             view["state"] = job.state
             view["progress"] = job.progress

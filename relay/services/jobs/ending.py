@@ -88,7 +88,7 @@ class Endings:
             cost_class=outcome.cost_class,
             also=lambda tx, _receipt: completed(tx),
         )
-        self._forget_pieces(call)
+        self._after(call)
 
     def fail(self, call: Call, error: RelayError, state: State = "failed") -> None:
         """Give the credit back and say why. Raises AlreadyEnded."""
@@ -99,7 +99,7 @@ class Endings:
             self._end(tx, call.job_id, row, state, b"null")
 
         self.meter.release(call, error, also=failed)
-        self._forget_pieces(call)
+        self._after(call)
 
     def _open(self, tx: Tx, job_id: str, call: str) -> Work:
         row = work.get(tx, job_id)
@@ -125,8 +125,9 @@ class Endings:
             view["result_url"] = f"{self.public_url.rstrip('/')}/relay/jobs/{job_id}"
         return {"ok": True, "job": view}
 
-    def _forget_pieces(self, call: Call) -> None:
+    def _after(self, call: Call) -> None:
         crash_point("jobs.ended")
+        self.outbox.nudge()
         try:
             while self.storage.transact(lambda tx: pieces.delete_all(tx, call.job_id, call.id)):
                 pass

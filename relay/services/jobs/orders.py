@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from relay.domain.work import WorkTask
 from relay.errors import Invalid
-from relay.ports.inference import Audio, ChatRequest, Task
+from relay.ports.inference import ChatRequest, Task
 from relay.services.requests import (
     AnalyzeBody,
     DiarizeBody,
@@ -17,7 +16,7 @@ from relay.services.requests import (
     Text,
     TranscribeBody,
     chat_request,
-    diarize_request,
+    check_speakers,
 )
 
 
@@ -71,7 +70,7 @@ def check(order: Order) -> None:
     elif isinstance(order, RecapJob):
         analysis(order, "")
     if isinstance(order, DiarizeJob | RecapJob):
-        diarize_request(speakers(order), Audio(Path(), ""))
+        check_speakers(speakers(order))
 
 
 def analysis(order: RecapJob, transcript: str) -> ChatRequest:

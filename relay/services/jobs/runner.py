@@ -12,7 +12,7 @@ import structlog
 
 from relay import audio
 from relay.crash import crash_point
-from relay.domain.work import Work
+from relay.domain.work import State, Work
 from relay.errors import Internal, RelayError, StorageFull, StorageUnavailable
 from relay.fetch import download
 from relay.ports.inference import Audio, CallContext
@@ -23,7 +23,7 @@ from relay.services.jobs.ending import AlreadyEnded, Endings
 from relay.services.jobs.line import Line
 from relay.services.jobs.orders import Order
 from relay.services.jobs.pieces import Pieces
-from relay.services.jobs.running import RunningJob
+from relay.services.jobs.running import RunningJob, forget
 from relay.services.jobs.stages import Run
 
 log = structlog.get_logger("relay.jobs")
@@ -98,7 +98,7 @@ class Runner:
             self._try(job, ctx)
         except AlreadyEnded:
             # Its caller cancelled it, and whoever did that told the listeners.
-            self._running.pop(job.id, None)
+            forget(self._running, job)
         except RelayError as exc:
             self._fail(job, exc)
         except Exception:
@@ -151,7 +151,7 @@ class Runner:
         try:
             self._write(lambda: self._endings.fail(job.call, error))
         except AlreadyEnded:
-            self._running.pop(job.id, None)
+            forget(self._running, job)
             return
         except RelayError as exc:
             log.error("job_not_ended", job=job.id, error=exc.message, note="the next start goes on with it")  # noqa: TRY400
@@ -169,6 +169,6 @@ class Runner:
                 if self._stopping.wait(FULL_SECONDS):
                     raise StorageUnavailable("the relay is stopping") from exc
 
-    def _ended(self, job: RunningJob, state: str) -> None:
-        self._running.pop(job.id, None)
+    def _ended(self, job: RunningJob, state: State) -> None:
         job.end(state)
+        forget(self._running, job)

@@ -22,14 +22,14 @@ class RunningJob:
         self.progress = 0.0
         self.started_at: datetime | None = work.started_at
         self.version = 0
+        self.over = False
         self._ctx: CallContext | None = None
-        self._over = False
         self._changed = threading.Condition()
 
     def begin(self, ctx: CallContext) -> bool:
-        """From here on `cancel` reaches `ctx`. False when it was cancelled before."""
+        """From here on `cancel` reaches `ctx`. False when it was cancelled before, or runs already."""
         with self._changed:
-            if self._over:
+            if self.over or self._ctx is not None:
                 return False
             self._ctx = ctx
             return True
@@ -52,7 +52,7 @@ class RunningJob:
     def cancel(self) -> None:
         """End whatever it does now, at once."""
         with self._changed:
-            self._over = True
+            self.over = True
             ctx = self._ctx
         if ctx is not None:
             ctx.cancel()
@@ -60,7 +60,7 @@ class RunningJob:
     def end(self, state: State) -> None:
         """Tell those who wait."""
         with self._changed:
-            self._over = True
+            self.over = True
             self.state = state
             self._tell()
 
@@ -79,3 +79,9 @@ def call_of(job_id: str, work: Work) -> Call:
     """The metered call of the job, made again from its row."""
     identity = Identity(work.account, **work.who)
     return Call(work.call, identity, job_id, work.name, work.task, owner_of(job_id))
+
+
+def forget(running: dict[str, RunningJob], job: RunningJob) -> None:
+    """It has ended. Under the same id another run may have begun by now: that one stays."""
+    if running.get(job.id) is job:
+        del running[job.id]

@@ -22,10 +22,12 @@ from relay.services.jobs.ending import AlreadyEnded, Endings
 from relay.services.jobs.line import Line
 from relay.services.jobs.orders import Order
 from relay.services.jobs.runner import Runner
-from relay.services.jobs.running import RunningJob, call_of
+from relay.services.jobs.running import RunningJob, call_of, forget
 from relay.services.jobs.submit import Accepted, Accepting, Desk, Upload
-from relay.services.meter import Meter
+from relay.services.jobs.view import CANCELLED
+from relay.services.meter import Call, Meter
 from relay.services.outbox import Outbox
+from relay.services.receipts import Receipts
 from relay.settings import Settings
 
 log = structlog.get_logger("relay.jobs")
@@ -40,6 +42,7 @@ class Jobs:
         meter: Meter,
         infer: Infer,
         outbox: Outbox,
+        receipts: Receipts,
         settings: Settings,
         data_dir: Path,
         clock: Callable[[], datetime] = utcnow,
@@ -52,7 +55,7 @@ class Jobs:
         self._running: dict[str, RunningJob] = {}
         self._line = Line(rules.max_queued, rules.max_queued_per_account)
         self._endings = Endings(storage, meter, outbox, settings.relay.public_url, clock)
-        self._directory = Directory(storage, self._line, self._running, self._retention.outputs_days, clock)
+        self._directory = Directory(storage, self._line, self._running, receipts, self._retention.outputs_days, clock)
         self._runner = Runner(
             storage,
             infer,
@@ -121,17 +124,17 @@ class Jobs:
             raise Conflict("this call waits for its answer; hang up to cancel it", code="not_a_background_job")
         return view
 
-    def _cancel(self, job_id: str, call: Any) -> None:
+    def _cancel(self, job_id: str, call: Call) -> None:
         try:
-            self._endings.fail(call, CallerError("you cancelled this job", code="cancelled"), "cancelled")
+            self._endings.fail(call, CallerError("you cancelled this job", code=CANCELLED), "cancelled")
         except AlreadyEnded:
             return
         self._line.remove(job_id)
         job = self._running.get(job_id)
         if job is not None and job.call.id == call.id:
-            self._running.pop(job_id, None)
             job.cancel()
             job.end("cancelled")
+            forget(self._running, job)
 
     def sweep(self) -> int:
         """Give back holds of jobs in the background that are gone or have ended."""

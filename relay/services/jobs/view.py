@@ -11,6 +11,8 @@ from relay.domain.jobs import Attempt, Job
 from relay.domain.work import Work
 from relay.errors import RelayError
 
+CANCELLED = "cancelled"
+
 
 def work_view(job_id: str, row: Work, record: Job | None) -> dict[str, Any]:
     """A job in the background, without its result."""
@@ -29,13 +31,14 @@ def work_view(job_id: str, row: Work, record: Job | None) -> dict[str, Any]:
 def record_view(job_id: str, record: Job) -> dict[str, Any]:
     """A call that waited for its answer. What it was answered is not kept."""
     paid = record.paid_at is not None
-    error = None
+    state, error = "completed", None
     if not paid:
         error = record.error or {"code": "abandoned", "message": "the relay stopped during this call"}
+        state = "cancelled" if error["code"] == CANCELLED else "failed"
     return _view(
         job_id,
         record,
-        state="completed" if paid else "failed",
+        state=state,
         started_at=record.created_at,
         finished_at=record.paid_at,
         error=error,

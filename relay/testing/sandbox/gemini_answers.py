@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from relay.testing.sandbox.schema_values import fitting
 from relay.testing.sandbox.service import Refusal
 
 AUDIO_TOKENS = 32  # for one second
@@ -75,7 +76,7 @@ def answer(asked: Asked) -> Answer:
     if schema is not None and asked.seconds and "segments" in (schema.get("properties") or {}):
         text = json.dumps({"language": "en", "segments": [_segment(item) for item in utterances(asked.seconds)]})
     elif asked.config.get("responseMimeType") == "application/json":
-        text = json.dumps(example(schema or {"type": "object"}))
+        text = json.dumps(fitting(plain(schema or {"type": "object"})))
     else:
         said = asked.contents[-1]["parts"][-1].get("text") or ""
         text = "In short: " + " ".join(said.split()[:60])
@@ -155,25 +156,19 @@ def function_call(asked: Asked) -> dict[str, Any] | None:
     if not asked.tools or asked.mode == "NONE" or "functionResponse" in str(asked.contents[-1]):
         return None
     tool = asked.tools[0]
-    arguments = example(tool.get("parametersJsonSchema") or tool.get("parameters") or {"type": "object"})
+    arguments = fitting(plain(tool.get("parametersJsonSchema") or tool.get("parameters") or {"type": "object"}))
     part: dict[str, Any] = {"functionCall": {"name": tool["name"], "args": arguments}}
     if asked.model.startswith("gemini-3"):
         part["thoughtSignature"] = SIGNATURE
     return part
 
 
-def example(schema: dict[str, Any]) -> Any:
-    """Something that fits a schema of the kinds Gemini knows."""
-    if schema.get("enum"):
-        return schema["enum"][0]
-    for several in ("anyOf", "oneOf"):
-        if schema.get(several):
-            return example(schema[several][0])
-    kind = schema.get("type")
-    kind = str(kind[0] if isinstance(kind, list) else kind or "object").lower()
-    if kind == "array":
-        return [example(schema.get("items") or {}) for _ in range(max(1, schema.get("minItems", 1)))]
-    if kind == "object":
-        return {name: example(part) for name, part in (schema.get("properties") or {}).items()}
-    simple: dict[str, Any] = {"string": "text", "boolean": True, "null": None}
-    return simple[kind] if kind in simple else schema.get("minimum", 1)
+def plain(schema: Any) -> Any:
+    """A schema with its types in lower case: Google's own dialect writes them in capitals."""
+    if isinstance(schema, list):
+        return [plain(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: item.lower() if key == "type" and isinstance(item, str) else plain(item) for key, item in schema.items()
+    }

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from relay.testing.sandbox.bodies import Body, read_body
+from relay.testing.sandbox.bodies import MAX_BODY_BYTES, Body, read_body
 from relay.testing.sandbox.control import CONTROL, control
 from relay.testing.sandbox.records import query_without_secrets, without_secrets
 from relay.testing.sandbox.service import Call, Fault, HungUp, Refusal, Reply, Route, Service, json_reply
@@ -156,7 +156,7 @@ class _Connection(BaseHTTPRequestHandler):
             replaced = instead(fault, service)
             reply = replaced or _ask(service, route, call)
         except Refusal as exc:
-            self.close_connection = True  # the rest of the body may still be on its way
+            self.close_connection |= call.body.size > MAX_BODY_BYTES  # the rest of it may still be on its way
             reply = service.error(exc.status, exc.message)
             reply.headers.update(exc.headers)
             replaced = reply
@@ -175,7 +175,9 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply, parts: Iterable[bytes | float], done: Callable[[], None] = lambda: None) -> None:
         """Send it all. `done` is called before the last bytes leave, so that who has the answer finds it booked."""
-        ahead = head(reply)
+        if self.close_connection:
+            reply.headers["connection"] = "close"
+        ahead, first = head(reply), True
         if self.command == "HEAD" or reply.status in NO_BODY:
             parts = ()
         try:
@@ -183,10 +185,12 @@ class _Connection(BaseHTTPRequestHandler):
                 if isinstance(part, bytes) and not part:
                     continue
                 self._look()
-                self.wfile.write(ahead)
-                ahead = b""
+                if not first or not isinstance(part, bytes):
+                    self.wfile.write(ahead)
+                    ahead = b""
                 if isinstance(part, bytes):
-                    ahead = b"%x\r\n%b\r\n" % (len(part), part) if reply.streamed else part
+                    ahead += b"%x\r\n%b\r\n" % (len(part), part) if reply.streamed else part
+                    first = False
                 else:
                     self._sleep(part)
         except Cut:

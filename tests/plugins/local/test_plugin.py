@@ -87,12 +87,13 @@ def test_a_recording_over_the_limit_is_refused(request_for):
 
 @needs_model
 def test_the_model_leaves_memory_when_idle_and_comes_back(request_for):
+    before = len(watchers())
     backend = start({"idle_minutes": 0.3 / 60})
     assert backend.health().detail == "model not loaded"
     for _ in range(2):
         backend.transcribe(request_for(sample("beckett.wav")), context())
         wait_until(lambda: backend.health().detail == "model not loaded")
-    wait_until(lambda: not watchers())
+    wait_until(lambda: len(watchers()) == before)
     backend.close()
 
 

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import random
-import re
 import wave
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 
-import jiwer
 import pytest
 
 from relay.api import Invalid, Unavailable, Unsupported, UnsupportedMedia, UpstreamTimeout, decode
 
 from .conftest import RATE, context, needs_model, sample, tone
+from .scores import BECKETT, TWO_CITIES, word_error
 
 pytestmark = needs_model
-
-BECKETT = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
-TWO_CITIES = """
-    It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, it was
-    the epoch of belief, it was the epoch of incredulity, it was the season of light, it was the season of darkness, it
-    was the spring of hope, it was the winter of despair, we had everything before us, we had nothing before us, we were
-    all going direct to heaven, we were all going direct the other way. In short, the period was so far like the present
-    period, that some of its noisiest authorities insisted on its being received, for good or for evil, in the
-    superlative degree of comparison only."""
-
-
-def errors(reference: str, heard: str) -> float:
-    """Word error rate without letter case and punctuation."""
-    return jiwer.wer(*(" ".join(re.findall(r"[a-z']+", text.lower())) for text in (reference, heard)))
 
 
 def samples_of(path, tmp_path) -> array[int]:
@@ -47,7 +32,7 @@ def test_a_read_page_is_understood_with_times(backend, request_for):
     ctx = context()
     ctx.progress = progress.append
     transcript = backend.transcribe(request_for(sample("two_cities.wav")), ctx)
-    assert errors(TWO_CITIES, transcript.text) <= 0.25
+    assert word_error(TWO_CITIES, transcript.text) <= 0.20
     assert (transcript.language, transcript.model) == ("en", "moonshine-tiny-en")
     assert transcript.duration == pytest.approx(44.37, abs=0.05)
     starts = [segment.start for segment in transcript.segments]
@@ -63,13 +48,13 @@ def test_four_threads_at_once_get_four_right_answers(backend, request_for):
     requests = [request_for(sample("beckett.wav")) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         texts = [t.text for t in pool.map(lambda request: backend.transcribe(request, context()), requests)]
-    assert max(errors(BECKETT, text) for text in texts) <= 0.25
+    assert max(word_error(BECKETT, text) for text in texts) <= 0.20
 
 
 @pytest.mark.parametrize("level", [0.1, 0.01])
 def test_a_faint_voice_is_understood(backend, request_for, tmp_path, level):
     faint = array("h", (round(value * level) for value in samples_of(sample("beckett.wav"), tmp_path)))
-    assert errors(BECKETT, backend.transcribe(request_for(faint), context()).text) <= 0.35
+    assert word_error(BECKETT, backend.transcribe(request_for(faint), context()).text) <= 0.35
 
 
 def test_a_stereo_telephone_recording_is_understood(backend, request_for, tmp_path):
@@ -78,7 +63,7 @@ def test_a_stereo_telephone_recording_is_understood(backend, request_for, tmp_pa
     with wave.open(str(path), "wb") as out:
         out.setparams((2, 2, RATE // 2, 0, "NONE", ""))
         out.writeframes(array("h", (value for value in mono for _ in range(2))).tobytes())
-    assert errors(BECKETT, backend.transcribe(request_for(path), context()).text) <= 0.35
+    assert word_error(BECKETT, backend.transcribe(request_for(path), context()).text) <= 0.35
 
 
 SPEECHLESS = {

@@ -31,6 +31,17 @@ TRANSCRIPT = {
 }
 
 
+STATUS = {
+    "name": "spark-control",
+    "ready": True,
+    "services": {
+        "transcribe": {"path": "/api/audio/transcribe", "ready": True},
+        "diarize": {"path": "/api/audio/diarize-chunk", "ready": True},
+        "chat": {"path": "/v1/chat/completions", "ready": True},
+    },
+}
+
+
 class Spark(Server):
     """Answers as it should, except where `says` has another answer for a path."""
 
@@ -42,11 +53,20 @@ class Spark(Server):
         if request.path in self.says:
             said = self.says[request.path]
             return said.pop(0) if isinstance(said, list) else said
-        usual = {"/v1/models": MODELS, "/v1/chat/completions": COMPLETION, "/api/audio/transcribe": TRANSCRIPT}
+        usual = {
+            "/api/status": STATUS,
+            "/v1/models": MODELS,
+            "/v1/chat/completions": COMPLETION,
+            "/api/audio/transcribe": TRANSCRIPT,
+        }
         return json_reply(usual[request.path]) if request.path in usual else reply(404)
 
+    def calls(self):
+        """What was asked beside the discovery, which comes when it likes."""
+        return [request for request in self.requests if request.path != "/api/status"]
+
     def paths(self):
-        return [request.path for request in self.requests]
+        return [request.path for request in self.calls()]
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import time
 
 import pytest
-from relay_spark.failures import MAX_TRIES, MAX_WAIT, retry_after
 from structlog.testing import capture_logs
 
 from relay.errors import OutcomeUnknown, PluginError, Unavailable, UpstreamFailed, UpstreamTimeout
 from relay.ports.inference import Audio, CallContext, ChatRequest, TranscribeRequest
+from relay.shapes.patience import MAX_TRIES, MAX_WAIT, retry_after
 from relay.upstream import HTTPReply
 from tests.loopback import HANG_UP, Raw, json_reply, reply
 
