@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
-import pydantic
 from google import genai
 from google.genai import errors, types
 from google.genai.client import DebugConfig
@@ -21,7 +20,7 @@ from relay_gemini.wire import Guard, Transport
 
 T = TypeVar("T")
 
-# What a nonsensical answer makes the SDK raise: it reads JSON, enums and headers without looking first.
+# What a nonsensical answer makes the SDK raise: it reads JSON, shapes and headers without looking first.
 NONSENSE = (ValueError, KeyError, TypeError, AttributeError, httpx2.HTTPError)
 
 
@@ -140,9 +139,9 @@ class Client:
             yield
         except (PluginError, errors.APIError):
             raise
-        except pydantic.ValidationError as exc:
-            raise UpstreamFailed("the request or its answer is not in the shape Google's SDK knows") from exc
         except NONSENSE as exc:
             raise UpstreamFailed(f"Gemini gave an answer that cannot be read ({type(exc).__name__})") from exc
-        except RuntimeError as exc:  # the SDK's words for a client that was closed
+        except RuntimeError as exc:
+            if not self._http.is_closed:
+                raise
             raise Unavailable("the relay is stopping") from exc

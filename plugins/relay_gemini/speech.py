@@ -52,6 +52,7 @@ class Ears:
         self._model = model
         self._ctx = ctx
         self._speech = is_speech_model(model)
+        self._thinking = settings.thinking
         self._inline_bytes = round(settings.inline_mb * MEGABYTE)
         self._piece_seconds = 60 * (settings.transcribe_piece_minutes if self._speech else settings.piece_minutes)
 
@@ -124,6 +125,8 @@ class Ears:
             said = [INSTRUCTION, f"The language is {language}." if language else "", prompt or ""]
             parts.append({"text": "\n".join(line for line in said if line)})
             config = {"temperature": 0.0, "response_mime_type": "application/json", "response_json_schema": SCHEMA}
+            if self._thinking:
+                config["thinking_config"] = {"thinking_level": self._thinking.upper()}
         ending = Ending(self._model)
         answer = []
         with closing(self._client.stream(self._model, [{"role": "user", "parts": parts}], config, self._ctx)) as chunks:

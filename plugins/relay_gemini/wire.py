@@ -207,7 +207,7 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
 def _reason(exc: BaseException) -> str:
     """The innermost cause in words, without addresses of objects or what was sent."""
     cause = exc
-    while (inner := cause.__cause__) is not None:
+    while inner := cause.__cause__ or next((arg for arg in cause.args if isinstance(arg, BaseException)), None):
         cause = inner
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({cause.verify_message})"

@@ -37,7 +37,7 @@ def read_status(body: bytes) -> Mapping[Task, Announced] | None:
     services = data.get("services") if isinstance(data, dict) else None
     if not isinstance(services, dict):
         return None
-    return {task: _announced(services[name]) for task, name in NAMES.items() if services.get(name)}
+    return {task: _announced(services[name]) for task, name in NAMES.items() if services.get(name) not in (None, False)}
 
 
 def _announced(said: Any) -> Announced:

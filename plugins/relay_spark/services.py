@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.api import CallContext, Endpoint, HTTPReply, PluginError, Task, openai_models
 from relay_spark.discovery import Announced, read_status
@@ -74,7 +74,6 @@ class Services:
         try:
             announced = self._discover(ctx)
             self._known = {task: self._look(task, announced, ctx) for task in PATH_SETTINGS}
-            self._list_models(ctx)
         except PluginError as exc:
             self._known = {
                 task: Service(service.endpoint, service.announced, "failing", exc.message)
@@ -113,26 +112,31 @@ class Services:
         endpoint = self._places.of(task, said)
         if announced is not None and task in announced:
             state: State = "ok" if said.ready else "failing"
-            return Service(endpoint, said, state, "" if said.ready else "it says that it is not ready")
-        if announced is not None and self._settings.path(task) is None:
+            service = Service(endpoint, said, state, "" if said.ready else "it says that it is not ready")
+        elif announced is not None and self._settings.path(task) is None:
             return Service(endpoint, said, "missing", "the server does not announce it")
+        else:
+            service = self._probed(task, Service(endpoint, said), ctx)
+        return self._with_models(service, ctx) if task == "analyze" else service
+
+    def _probed(self, task: Task, service: Service, ctx: CallContext) -> Service:
         if time.monotonic() - self._worked.get(task, -REFRESH_SECONDS) < REFRESH_SECONDS:
-            return Service(endpoint, said, "ok")
+            return replace(service, state="ok")
         try:
             if task == "analyze":
-                state, detail = probe_chat(self.models_endpoint(Service(endpoint)), ctx)
+                state, detail = probe_chat(self.models_endpoint(service), ctx)
             else:
-                state, detail = probe_audio(endpoint, ctx)
+                state, detail = probe_audio(service.endpoint, ctx)
         except PluginError as exc:
             state, detail = "failing", exc.message
-        return Service(endpoint, said, state, detail)
+        return replace(service, state=state, detail=detail)
 
-    def _list_models(self, ctx: CallContext) -> None:
-        """A server without a list may still chat, with the model of the settings."""
-        chat = self._known["analyze"]
-        endpoint = self.models_endpoint(chat)
-        if chat.state == "ok" and not self._settings.model:
-            try:
-                self.models = openai_models(endpoint, ctx)
-            except PluginError:
-                self.models = ()
+    def _with_models(self, chat: Service, ctx: CallContext) -> Service:
+        """Without a model in the settings, a chat whose models cannot be listed is of no use."""
+        if chat.state != "ok" or self._settings.model:
+            return chat
+        try:
+            self.models = openai_models(self.models_endpoint(chat), ctx)
+        except PluginError as exc:
+            return replace(chat, state="failing", detail=exc.message)
+        return chat

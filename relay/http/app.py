@@ -9,9 +9,11 @@ import falcon
 from relay.http import errors
 from relay.http.admin.credits import AdminCredits
 from relay.http.admin.guard import Guard
+from relay.http.admin.hardware import HardwareQueue
 from relay.http.admin.session import Login, Logout, Status
 from relay.http.callers import Callers
 from relay.http.context import Context
+from relay.http.metrics import MetricsPage
 from relay.http.openai.audio import Transcriptions
 from relay.http.openai.chat import ChatCompletions
 from relay.http.openai.models import Models
@@ -69,6 +71,8 @@ def create_app(core: Core) -> falcon.App[Any, Any]:
     app.add_route("/admin/login", Login(core))
     app.add_route("/admin/logout", Logout(core))
     app.add_route("/admin/status", Status())
+    app.add_route("/admin/hardware-queue", HardwareQueue(core))
+    app.add_route("/metrics", MetricsPage(core))
     accounts = AdminCredits(core)
     app.add_route("/admin/credits", accounts)
     app.add_route("/admin/credits/grant", accounts, suffix="grant")

@@ -25,6 +25,7 @@ EXPORTS = set(
     Invalid OutcomeUnknown PluginError ReadTx Segment Storage StorageFull StorageUnavailable Task TranscribeRequest
     Transcript Tx Unavailable Unsupported UnsupportedMedia UpstreamFailed UpstreamTimeout Word check_id crash_point
     cut_on_silence decode hookimpl read_settings write_wav DiarizedChunk SpeakerTurn stitch_speakers
+    Chunk Chunking Endpoint HTTPStream ServerName decoded in_chunks openai_chat openai_models transcribe_in_chunks
     """.split()  # noqa: SIM905 - a list of fifty quoted names is no help to anyone
 )
 

@@ -89,6 +89,22 @@ ACCOUNTS = st.sampled_from("ABCDE")
 COSTS = st.one_of(st.just(1.0), st.floats(1.0, 50.0))
 
 
+@given(st.lists(st.builds(Entry, ACCOUNTS, COSTS), max_size=30))
+def test_skipping_idle_rounds_changes_nothing(entries: list[Entry]) -> None:
+    queues: dict[str, list[Entry]] = {}
+    for entry in entries:
+        queues.setdefault(entry.account, []).append(entry)
+    saved, served, ring = dict.fromkeys(queues, 0.0), [], list(queues)
+    while ring:
+        account = ring.pop(0)
+        saved[account] += 1
+        if saved[account] >= queues[account][0].cost:
+            served.append(queues[account].pop(0))
+            saved[account] -= served[-1].cost
+        ring += [account] if queues[account] else []
+    assert list(line_of(*entries).in_order()) == served
+
+
 class Line(RuleBasedStateMachine):
     """Whatever comes, leaves and is served: nobody is lost, nobody is served twice, and no account gets more than
     its share while another one waits."""

@@ -13,6 +13,7 @@ from tests.flows.live import Reply, assert_error, running, wav
 from tests.loopback import HANG_UP, Raw, Server, json_reply, reply
 
 MODELS = {"data": [{"id": "gemma"}]}
+STATUS = {"services": {"chat": {}, "transcribe": True}}
 ANSWER = {
     "model": "gemma",
     "choices": [{"message": {"content": "We agreed to ship."}, "finish_reason": "stop"}],
@@ -27,8 +28,9 @@ def spark(url: str, **more: object) -> str:
 
 
 def saying(answer: Raw):
-    """A server that lists its model and answers everything else with this."""
-    return lambda request: json_reply(MODELS) if request.path == "/v1/models" else answer
+    """A server that says what it has and answers everything else with this."""
+    about = {"/v1/models": json_reply(MODELS), "/api/status": json_reply(STATUS)}
+    return lambda request: about.get(request.path, answer)
 
 
 def test_an_answer_of_a_real_upstream_is_charged(tmp_path) -> None:
@@ -62,7 +64,7 @@ BAD_ANSWERS = {
 
 
 def test_a_bad_answer_charges_nothing_and_leaves_no_hold(tmp_path) -> None:
-    said = {}
+    said = {"now": reply()}
 
     def answer_now(request):
         return saying(said["now"])(request)

@@ -69,7 +69,10 @@ class Policy:
             "limits": msgspec.to_builtins(settings.limits)
             | {"max_upload_mb": settings.relay.max_upload_mb, "call_seconds": settings.relay.call_seconds},
             "jobs": msgspec.to_builtins(settings.jobs) | {"credits_per_job": 1},
-            "retention": {"jobs_days": settings.retention.jobs_days},
+            "retention": {
+                "jobs_days": settings.retention.jobs_days,
+                "outputs_days": settings.retention.outputs_days,
+            },
             "rules": RULES,
         }
 
@@ -81,6 +84,8 @@ RULES = {
     "charge": "One credit per job, when its first answer arrives. Allowance first, then purchased credits.",
     "failure": "No answer, no charge: a failed, refused or empty call gives the credit back.",
     "abort": "An answer that arrived is charged even if you hung up before reading it.",
+    "stream": "A stream is charged before its first piece leaves, and stays charged if it breaks later.",
+    "retry": "The same request under the same Idempotency-Key within a day is answered from the store, free.",
     "refund": "A refund goes back where the credit came from; if that month is over, to purchased credits.",
     "crash": "What was in flight when the relay stopped is given back at its next start.",
 }

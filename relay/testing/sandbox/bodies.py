@@ -76,8 +76,7 @@ class Body:
 
     def write(self, block: bytes) -> None:
         self.size += len(block)
-        if self.size > MAX_BODY_BYTES:
-            raise Refusal(413, f"the sandbox takes bodies of up to {MAX_BODY_BYTES} bytes")
+        check_size(self.size)
         self._digest.update(block)
         self._file.write(block)
 
@@ -139,7 +138,14 @@ def read_body(stream: BufferedIOBase, headers: Any, body: Body) -> None:
     if "chunked" in headers.get("transfer-encoding", "").lower():
         _read_chunks(stream, body)
         return
-    _copy(stream, int(headers.get("content-length") or 0), body)
+    length = int(headers.get("content-length") or 0)
+    check_size(length)
+    _copy(stream, length, body)
+
+
+def check_size(size: int) -> None:
+    if size > MAX_BODY_BYTES:
+        raise Refusal(413, f"the sandbox takes bodies of up to {MAX_BODY_BYTES} bytes")
 
 
 def _copy(stream: BufferedIOBase, left: int, body: Body) -> None:

@@ -10,9 +10,12 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+import msgspec
+
 from relay.testing.sandbox.gemini_answers import Answer, Asked, answer
 from relay.testing.sandbox.gemini_files import Files, seconds_of
 from relay.testing.sandbox.gemini_wire import camel, error_body, event, quota_details
+from relay.testing.sandbox.schema_values import unfitting
 from relay.testing.sandbox.service import Call, Refusal, Reply, Route, Service, json_reply, stream_reply
 
 KEY = "sandbox-gemini-key"
@@ -37,6 +40,7 @@ class Gemini(Service):
         "cut_short": "the first half of the answer, then MAX_TOKENS",
         "continuation": "the first half of the answer, then CONTINUATION with a token",
         "no_finish": "an answer that ends without a finishReason",
+        "unfitting": "JSON of another type than the schema's",
         "untimed": "a transcription whose parts have text only",
         "failed_file": "the uploaded file becomes FAILED instead of ACTIVE",
         "no_upload_url": "the upload starts without X-Goog-Upload-URL",
@@ -118,7 +122,7 @@ class Gemini(Service):
         if instead is not None:
             return asked, instead
         said = answer(asked)
-        _spoil(call, said)
+        _spoil(call, asked, said)
         call.note(output_tokens=said.output_tokens + said.thoughts)
         return asked, said
 
@@ -248,7 +252,7 @@ def _fault_reply(call: Call, asked: Asked) -> Reply | None:
     return json_reply(usage) if fault == "no_candidates" else None
 
 
-def _spoil(call: Call, said: Answer) -> None:
+def _spoil(call: Call, asked: Asked, said: Answer) -> None:
     """Faults that change an answer."""
     half = said.parts[: max(1, len(said.parts) // 2)]
     if call.has_fault("no_text"):
@@ -261,6 +265,8 @@ def _spoil(call: Call, said: Answer) -> None:
         said.parts, said.finish = half, "CONTINUATION"
     elif call.has_fault("no_finish"):
         said.finish = None
+    elif call.has_fault("unfitting"):
+        said.parts = [{"text": msgspec.json.encode(unfitting(asked.config.get("responseJsonSchema"))).decode()}]
     elif call.has_fault("untimed"):
         said.parts = [{"text": part.get("text") or ""} for part in said.parts]
 

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from relay.testing.sandbox.bodies import MAX_BODY_BYTES, Body, read_body
+from relay.testing.sandbox.bodies import Body, read_body
 from relay.testing.sandbox.control import CONTROL, control
 from relay.testing.sandbox.records import query_without_secrets, without_secrets
 from relay.testing.sandbox.service import Call, Fault, HungUp, Refusal, Reply, Route, Service, json_reply
@@ -32,6 +32,7 @@ HOST = "127.0.0.1"
 MAX_CONNECTIONS = 1000
 IDLE_SECONDS = 120.0
 LOOK_SECONDS = 0.05
+TOO_LARGE = 413
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -156,7 +157,7 @@ class _Connection(BaseHTTPRequestHandler):
             replaced = instead(fault, service)
             reply = replaced or _ask(service, route, call)
         except Refusal as exc:
-            self.close_connection |= call.body.size > MAX_BODY_BYTES  # the rest of it may still be on its way
+            self.close_connection |= exc.status == TOO_LARGE  # the rest of the body may still be on its way
             reply = service.error(exc.status, exc.message)
             reply.headers.update(exc.headers)
             replaced = reply

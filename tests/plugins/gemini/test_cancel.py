@@ -1,5 +1,8 @@
 """A call that nobody waits for ends at once, and Gemini sees it end."""
 
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 
@@ -7,6 +10,7 @@ import pytest
 
 from relay.errors import PluginError, Unavailable, UpstreamTimeout
 from relay.ports.inference import Audio, CallContext, ChatRequest, TranscribeRequest
+from tests.loopback import Server
 
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello " * 40}])
 
@@ -103,3 +107,31 @@ def test_cancelling_one_call_leaves_the_others_alone(backend, fault, box):
     outcomes = [ended(thread) for thread in threads]
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes[::2])
     assert all(outcome[-1].finish == "stop" for outcome in outcomes[1::2])
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_cancel_ends_a_call_over_tls(backend_for, ctx, tmp_path, monkeypatch):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    asked = threading.Event()
+
+    def silence(request):
+        asked.set()
+        server.stopping.wait(60)
+
+    with Server(silence, wrap=lambda connection: context.wrap_socket(connection, server_side=True)) as server:
+        url = f"https://127.0.0.1:{server.port}"
+        with pytest.raises(Unavailable, match="certificate is not trusted"):
+            list(backend_for(base_url=url).chat(HELLO, ctx))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        backend = backend_for(base_url=url)
+        thread = in_background(lambda: list(backend.chat(HELLO, ctx)))
+        assert asked.wait(20)
+        time.sleep(0.2)
+        ctx.cancel()
+        assert isinstance(ended(thread), Unavailable)

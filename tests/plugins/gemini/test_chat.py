@@ -94,7 +94,7 @@ def test_pictures_are_for_another_backend(backend, ctx, calls):
 
 
 def test_a_model_the_settings_do_not_name_is_not_asked(ask, backend_for, ctx, calls):
-    with pytest.raises(Unsupported, match="no model 'gemini-3.1-pro-preview'; it has gemini-3.8-flash"):
+    with pytest.raises(Unsupported, match=r"no model 'gemini-3\.1-pro-preview'; it has gemini-3\.8-flash"):
         ask(model="gemini-3.1-pro-preview")
     assert calls() == 0
     lite = backend_for(other_models=["gemini-3.5-flash-lite"])

@@ -1,5 +1,7 @@
 """The suite every backend must pass, with Google's SDK talking to the sandbox."""
 
+from typing import ClassVar
+
 import pytest
 
 from relay.testing.inference import InferenceConformance
@@ -7,7 +9,7 @@ from tests.plugins.gemini.conftest import write_tone
 
 
 class Gemini(InferenceConformance):
-    settings = {}
+    settings: ClassVar = {}
 
     @pytest.fixture
     def backend(self, backend_for):
@@ -24,8 +26,8 @@ class TestGemini(Gemini):
 
 
 class TestByTheFilesAPI(Gemini):
-    settings = {"inline_mb": 0.1}
+    settings: ClassVar = {"inline_mb": 0.1}
 
 
 class TestWithoutASpeechModel(Gemini):
-    settings = {"transcribe_model": ""}
+    settings: ClassVar = {"transcribe_model": ""}

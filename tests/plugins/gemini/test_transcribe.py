@@ -178,11 +178,12 @@ def test_parts_without_a_transcription_become_one_segment(transcribe, recording,
     assert transcript.text.startswith("We met on Monday to look at the plan. The release")
 
 
-def test_silence_is_told_apart_from_a_failure(transcribe, recording, fault, box):
+def test_silence_is_told_apart_from_a_failure(transcribe, recording, fault, ctx):
     fault("no_text", times=1)
     with pytest.raises(Invalid) as caught:
         transcribe(recording)
     assert caught.value.details["reason"] == "no_speech"
+    ctx.pieces.clear()
     fault("no_candidates", times=1)
     with pytest.raises(UpstreamFailed):
         transcribe(recording)
@@ -195,9 +196,8 @@ def test_a_cut_transcript_is_no_transcript(transcribe, recording, fault):
 
 
 def test_segments_that_are_not_as_asked_are_a_failure(transcribe, recording, fault):
-    fault("untimed")
-    fault("cut_short")
-    with pytest.raises(UpstreamFailed):
+    fault("unfitting")
+    with pytest.raises(UpstreamFailed, match="not in the shape"):
         transcribe(recording, model="gemini-3.8-flash")
 
 
