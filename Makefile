@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := tests/clients/node_modules/.package-lock.json
 
 .PHONY: demo test lint bench run clean
 .DEFAULT_GOAL := demo
@@ -12,10 +13,14 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[local,dev]"
 	@touch $@
 
+# The tests that call the relay with clients for Node skip where it is missing.
+$(CLIENTS): tests/clients/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix tests/clients --no-audit --no-fund --silent && touch $@; fi
+
 demo: $(VENV)/.installed  ## a recording becomes text, for one credit
 	@$(BIN)/relay demo
 
-test: $(VENV)/.installed  ## all tests
+test: $(VENV)/.installed $(CLIENTS)  ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.installed  ## style, types, architecture
@@ -31,4 +36,4 @@ run: $(VENV)/.installed  ## serve on http://127.0.0.1:8484
 	$(BIN)/relay serve
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/clients/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

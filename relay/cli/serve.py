@@ -17,6 +17,7 @@ from relay.errors import ConfigError
 from relay.http.app import create_app
 from relay.http.cors import cors
 from relay.http.gate import gate
+from relay.http.metrics import watch
 from relay.http.selftest import self_test
 from relay.http.server import Server, ServerOptions, listen, pin_to_one_cpu
 from relay.loader import load_plugins
@@ -58,6 +59,7 @@ def serve(core: Core, host: str, port: int) -> int:
     core.admin.first_password(show_password)
     app = create_app(core)
     server = Server(app, listening, gate(core), server_options(core))
+    watch(core, server)
     control = ControlServer(core.data_dir, commands(core))
     install_signals(core, server)
     bound_host, bound_port = listening.getsockname()[:2]

@@ -24,11 +24,13 @@ class Context:
     def __init__(self, core: Core) -> None:
         self._cors = cors(core.settings.relay.cors_origins)
         self._trusted = networks(core.settings.relay.trusted_proxies)
+        self._metrics = core.metrics
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         context = req.context
         context.request_id = f"req_{secrets.token_hex(12)}"
         context.started = time.monotonic()
+        context.error_code = None
         context.address, context.https = self._origin(req)
         resp.set_header("X-Request-Id", context.request_id)
         if not req.path.startswith("/") or req.path.startswith("//"):
@@ -43,12 +45,18 @@ class Context:
             resp.complete = True
 
     def process_response(self, req: falcon.Request, resp: falcon.Response, _resource: Any, _ok: bool) -> None:  # noqa: FBT001
-        if req.method != "GET" and "relay.self_test" not in req.env:
+        if "relay.self_test" in req.env:
+            return
+        route = req.uri_template or "?"
+        self._metrics.request(route, req.method, resp.status_code, time.monotonic() - req.context.started)
+        if req.context.error_code is not None:
+            self._metrics.refused(req.context.error_code)
+        if req.method != "GET":
             log.info(
                 "request",
                 id=req.context.request_id,
                 method=req.method,
-                path=req.uri_template or "?",
+                path=route,
                 status=resp.status_code,
                 ms=elapsed_ms(req),
             )

@@ -28,6 +28,7 @@ def install(app: falcon.App[Any, Any]) -> None:
 
 
 def _ours(req: falcon.Request, resp: falcon.Response, exc: Any, _params: Any) -> None:
+    req.context.error_code = exc.code
     resp.status = falcon.code_to_http_status(exc.status)
     resp.content_type = "application/json"
     resp.data = msgspec.json.encode(exc.body(req.context.request_id))

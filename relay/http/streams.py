@@ -30,9 +30,7 @@ class Frames(Protocol):
     def delta(self, delta: Delta) -> bytes:
         """Empty when there is nothing to say of it."""
 
-    def done(
-        self, result: dict[str, Any], reading: Reading, meta: dict[str, Any], paid: dict[str, Any]
-    ) -> bytes: ...
+    def done(self, result: dict[str, Any], reading: Reading, meta: dict[str, Any], paid: dict[str, Any]) -> bytes: ...
 
     def failed(self, error: RelayError, request_id: str) -> bytes: ...
 

@@ -23,6 +23,7 @@ from relay.services.idempotency import Idempotency
 from relay.services.infer import Infer
 from relay.services.jobs import Jobs
 from relay.services.meter import Meter
+from relay.services.metrics import Metrics
 from relay.services.outbox import Outbox
 from relay.services.policy import Policy
 from relay.services.receipts import Receipts
@@ -45,13 +46,14 @@ class Core:
         self.draining = threading.Event()
         self.tested = threading.Event()
         self.policy = Policy.of(settings)
+        self.metrics = Metrics()
         self.storage: Storage = registry.storage
         self.storage.open(data_dir, COLLECTIONS, STREAMS)
         for name, attach in registry.attach.items():
             attach(PluginSpace(self.storage, name))
-        self.meter = Meter(self.storage, self.policy)
+        self.meter = Meter(self.storage, self.policy, metrics=self.metrics)
         inference = settings.relay.threads - settings.relay.reserve_threads
-        self.infer = Infer(self.meter, registry.backends, registry.routes, inference)
+        self.infer = Infer(self.meter, registry.backends, registry.routes, inference, self.metrics)
         self.hangups = Hangups()
         self.idempotency = Idempotency(self.storage, settings.retention.idempotency_mb * 2**20)
         self.receipts = Receipts(self.storage)

@@ -30,6 +30,7 @@ from relay.ports.inference import CallContext, ChatRequest, Delta, InferenceBack
 from relay.services.breaker import Breaker
 from relay.services.meter import AlsoSettled, Call, Meter, Receipt
 from relay.services.meter_gemini import COST_CLASS
+from relay.services.metrics import Metrics
 from relay.services.slots import Slots
 from relay.services.tasks import Result, open_chat
 
@@ -65,11 +66,13 @@ class Stream:
     rest: Iterator[Delta]
     places: ExitStack
     receipt: Receipt | None = None
+    complete: bool = False
 
     def __iter__(self) -> Iterator[Delta]:
         yield from self.begun
         with boundary(self.backend.name):
             yield from self.rest
+        self.complete = True
 
     def close(self) -> None:
         """Drop what has not come yet and give the places back. Calling it twice is harmless."""
@@ -88,8 +91,10 @@ class Infer:
         backends: dict[str, InferenceBackend],
         routes: dict[Task, tuple[InferenceBackend, ...]],
         max_calls: int,
+        metrics: Metrics,
     ) -> None:
         self._meter = meter
+        self._metrics = metrics
         self._backends = backends
         self._routes = routes
         self._places = threading.BoundedSemaphore(max_calls)
@@ -162,6 +167,8 @@ class Infer:
         except BaseException:
             stream.close()
             raise
+        self._metrics.stream_opened()
+        stream.places.callback(lambda: self._metrics.stream_ended("ended" if stream.complete else "cut"))
         return stream
 
     def answer(
@@ -176,7 +183,8 @@ class Infer:
         def ask(backend: InferenceBackend) -> Done:
             with self.slots[backend.name].hold(ctx, call.identity.account, call.cost, call.job_id):
                 crash_point("infer.calling")
-                result, model = perform(backend, ctx)
+                with self._metrics.upstream_call(backend.name, call.task):
+                    result, model = perform(backend, ctx)
             return Done(result, model, backend)
 
         return self._first(call, candidates, ask, ctx)
@@ -188,7 +196,8 @@ class Infer:
             with ExitStack() as slot:
                 slot.enter_context(self.slots[backend.name].hold(ctx, call.identity.account, call.cost, call.job_id))
                 crash_point("infer.calling")
-                begun, rest = open_chat(backend, request, ctx)
+                with self._metrics.upstream_call(backend.name, call.task):
+                    begun, rest = open_chat(backend, request, ctx)
                 return Stream(call, backend, begun, rest, slot.pop_all())
 
         return self._first(call, candidates, ask, ctx)
@@ -212,13 +221,14 @@ class Infer:
                 call.attempts.append(Attempt(backend.name, at, elapsed(started), exc.code))
                 if ctx.cancelled.is_set() or ctx.gone():
                     self.breaker.abandoned(backend.name)
-                else:
-                    self.breaker.failed(backend.name, exc)
+                    raise
+                self.breaker.failed(backend.name, exc)
                 if not isinstance(exc, CERTAIN):
                     raise
-                ctx.remaining()
                 log.warning("backend_failed", backend=backend.name, code=exc.code, error=exc.message, job=call.job_id)
                 failures.append(exc)
+                if time.monotonic() >= ctx.deadline:
+                    break
             else:
                 call.attempts.append(Attempt(backend.name, at, elapsed(started)))
                 self.breaker.succeeded(backend.name)

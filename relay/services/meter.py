@@ -29,6 +29,7 @@ from relay.errors import Conflict, Forbidden, PaymentRequired, RelayError
 from relay.ports.auth import Identity
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services import meter_gemini
+from relay.services.metrics import Metrics
 from relay.services.policy import Policy
 
 log = structlog.get_logger("relay.meter")
@@ -70,9 +71,16 @@ AlsoSettled = Callable[[Tx, Receipt], None]
 
 
 class Meter:
-    def __init__(self, storage: Storage, policy: Policy, clock: Callable[[], datetime] = utcnow) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        policy: Policy,
+        clock: Callable[[], datetime] = utcnow,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._storage = storage
         self.policy = policy
+        self._metrics = metrics or Metrics()
         self._clock = clock
         self.owner = f"process:{secrets.token_hex(8)}"
         self._running: set[str] = set()
@@ -146,6 +154,7 @@ class Meter:
                 log.warning("late_settle", job=call.job_id, note="the hold was given back before; booked nothing")
         finally:
             self._running.discard(call.id)
+        self._metrics.charged(receipt.charged)
         crash_point("meter.settled")
         return receipt
 

@@ -7,7 +7,7 @@ import threading
 import time
 from types import TracebackType
 
-from relay.errors import QueueFull
+from relay.errors import QueueFull, UpstreamTimeout
 from relay.ports.inference import CallContext
 from relay.services.fair_line import FairLine
 from relay.services.queue_view import CallView, Pace, Snapshot
@@ -38,7 +38,7 @@ class Place:
         self.turn: threading.Event | None = None
 
     def __enter__(self) -> None:
-        """Raises QueueFull at once, or what `ctx.remaining()` raises while waiting."""
+        """Raises QueueFull, at once or when the time is over before its turn; Unavailable when it is cancelled."""
         turn = self._slots.enter(self)
         if turn is None:
             return
@@ -47,6 +47,9 @@ class Place:
                 while not self.granted:
                     turn.wait(min(POLL_SECONDS, self._ctx.remaining()))
             self._ctx.remaining()
+        except UpstreamTimeout:
+            self._slots.leave(self, ran=False)
+            raise self._slots.too_late() from None
         except BaseException:
             self._slots.leave(self, ran=False)
             raise
@@ -88,7 +91,7 @@ class Slots:
     def hold(self, ctx: CallContext, account: str, cost: float = 1.0, job: str = "") -> Place:
         """A place to use in one `with`. `cost`: 1 for a chat, minutes of audio for a recording.
 
-        Entering raises QueueFull at once, or what `ctx.remaining()` raises while waiting.
+        Entering raises QueueFull, or Unavailable when the call is cancelled while it waits.
         """
         return Place(self, ctx, account, min(cost, MAX_COST) if cost > 1.0 else 1.0, job)
 
@@ -153,6 +156,14 @@ class Slots:
                 "estimate_seconds": round(wait, 1),
             },
             retry_after=seconds,
+        )
+
+    def too_late(self) -> QueueFull:
+        """For `Place`: nobody was asked, so the caller may safely try again."""
+        return QueueFull(
+            f"{self._name} was busy for all the time this call had; try again",
+            details={"backend": self._name, "waiting": len(self._line)},
+            retry_after=30,
         )
 
     def snapshot(self) -> Snapshot:

@@ -10,11 +10,14 @@ import pytest
 import tomli
 
 import relay.api
+from relay.books.spaces import PluginSpace
 from relay.hookspecs import RelaySpecs
-from relay.loader import GROUP, KINDS, STORAGE_GROUP
+from relay.loader import ATTACH, GROUP, KINDS, STORAGE_GROUP
 from relay.ports.inference import InferenceBackend
+from relay.ports.storage import COLLECTIONS, STREAMS
 from relay.testing.auth import AuthConformance
 from relay.testing.inference import InferenceConformance
+from relay.testing.memory import MemoryStorage
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 HOOKS = [name for name in vars(RelaySpecs) if name.startswith("relay_")]
@@ -26,6 +29,7 @@ EXPORTS = set(
     Transcript Tx Unavailable Unsupported UnsupportedMedia UpstreamFailed UpstreamTimeout Word check_id crash_point
     cut_on_silence decode hookimpl read_settings write_wav DiarizedChunk SpeakerTurn stitch_speakers
     Chunk Chunking Endpoint HTTPStream ServerName decoded in_chunks openai_chat openai_models transcribe_in_chunks
+    CallerKey Diarization Diarizer DiarizeRequest Forbidden KeyIssuer NotFound Space SpaceReadTx SpaceTx Turn
     """.split()  # noqa: SIM905 - a list of fifty quoted names is no help to anyone
 )
 
@@ -67,11 +71,20 @@ def test_every_export_is_documented(name):
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_has_a_heading_and_a_kind(hook):
     assert f"\n### {hook}\n" in DOCUMENT
-    assert hook in KINDS
+    assert hook in {*KINDS, ATTACH}
 
 
 def test_every_documented_hook_exists():
     assert sorted(re.findall(r"(?m)^### (relay_\w+)$", DOCUMENT)) == sorted(HOOKS)
+
+
+def test_the_documented_use_of_a_private_space_works(tmp_path):
+    storage = MemoryStorage()
+    storage.open(tmp_path, COLLECTIONS, STREAMS)
+    visits = example("Visits").Visits()
+    visits.relay_attach(PluginSpace(storage, "visits"))
+    assert [visits.add(name) for name in ("user:ann", "inst:b", "user:ann")] == [1, 1, 2]
+    assert visits.accounts() == ["inst:b", "user:ann"]
 
 
 def test_the_document_names_the_entry_point_groups():

@@ -178,7 +178,7 @@ def test_a_waiter_leaves_when_its_time_is_used_up() -> None:
     with busy(slots):
         caller = waiting(slots, "A", ctx=context(0.1))
         caller.join(10)
-        assert isinstance(caller.error, UpstreamTimeout)
+        assert isinstance(caller.error, QueueFull)
     assert_at_rest(slots)
 
 

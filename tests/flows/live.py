@@ -19,6 +19,7 @@ from relay.config import load_config
 from relay.http.app import create_app
 from relay.http.cors import cors
 from relay.http.gate import gate
+from relay.http.metrics import watch
 from relay.http.selftest import self_test
 from relay.http.server import Server, ServerOptions, listen
 from relay.loader import load_plugins
@@ -290,6 +291,7 @@ def running(
         body_seconds=relay_settings.body_seconds,
     )
     server = Server(app, sock, gate(core), options)
+    watch(core, server)
     self_test(core, app)
     live = Live(core, server, port, app)
     live.thread = threading.Thread(target=server.run, name="relay-under-test")

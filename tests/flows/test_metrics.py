@@ -64,6 +64,21 @@ def test_calls_of_backends_and_charges_are_counted(start) -> None:
         assert value(found, "relay_backend_state", backend="one", state="closed") == 1
 
 
+def test_streams_are_counted_by_how_they_ended(start, backend: FakeBackend) -> None:
+    with start(backend) as live:
+        live.analyze(stream=True)
+        backend.pieces = ["one ", UpstreamFailed("broke off")]
+        live.analyze(stream=True)
+        backend.pieces = []
+        live.analyze(stream=True)
+        eventually(lambda: value(scrape(live), "relay_streams_open") == 0)
+        found = scrape(live)
+        assert value(found, "relay_streams_total", outcome="ended") == 2
+        assert value(found, "relay_streams_total", outcome="cut") == 1
+        assert value(found, "relay_credits_charged_total") == 3
+        live.assert_balanced()
+
+
 def test_queues_holds_and_threads_are_shown_as_they_are_now(start) -> None:
     backend = FakeBackend(max_concurrent=1, queue_size=2)
     backend.gate = threading.Event()

@@ -323,10 +323,23 @@ def test_the_same_key_gets_the_same_answer_again(client: OpenAI, live: Live, bac
     assert (backend.calls, live.credits()["total"]) == (1, 9)
 
 
-@pytest.mark.parametrize("form", ["json", "text", "srt", "vtt", "verbose_json"])
-def test_a_transcript_is_replayed_in_its_format(client: OpenAI, backend: FakeBackend, form) -> None:
-    ask = [transcribe(client, response_format=form, extra_headers={"Idempotency-Key": "one"}) for _ in range(2)]
-    assert ask[0] == ask[1]
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        ("json", "application/json"),
+        ("text", "text/plain; charset=utf-8"),
+        ("srt", "text/plain; charset=utf-8"),
+        ("vtt", "text/vtt"),
+        ("verbose_json", "application/json"),
+    ],
+)
+def test_a_transcript_is_replayed_in_its_format(client: OpenAI, backend: FakeBackend, form: Any, kind: str) -> None:
+    raw = client.audio.transcriptions.with_raw_response
+    asking: Any = {"model": "whisper-1", "response_format": form, "extra_headers": {"Idempotency-Key": "one"}}
+    replies = [raw.create(file=("a.wav", WAV), **asking) for _ in range(2)]
+    assert [reply.headers["content-type"] for reply in replies] == [kind, kind]
+    assert replies[0].content == replies[1].content
+    assert replies[1].headers["idempotent-replayed"] == "true"
     assert backend.calls == 1
 
 

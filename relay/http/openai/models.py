@@ -29,6 +29,7 @@ class Models:
         self._since = int(time.time())
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        self._callers.identify(req)
         answer(resp, {"object": "list", "data": self._list()})
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, model: str) -> None:

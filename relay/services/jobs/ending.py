@@ -68,7 +68,6 @@ class Endings:
             work.put(tx, job_id, row)
 
         self.storage.transact(keep)
-        crash_point("jobs.fetched")
 
     def complete(self, call: Call, outcome: Outcome) -> None:
         """Charge the job and publish its result. Raises AlreadyEnded."""

@@ -154,6 +154,19 @@ def test_a_second_rotation_ends_the_value_before_the_last(keys: ApiKeys) -> None
     assert not refused(keys, bearer(third))
 
 
+def test_nothing_is_left_of_values_that_ended(keys: ApiKeys, storage: MemoryStorage) -> None:
+    def rows() -> int:
+        return storage.read(lambda tx: tx.count("plugin-data"))
+
+    key, _ = keys.mint(OWNER, "")
+    for grace, count in ((1, 3), (1, 3), (0, 2)):
+        keys.rotate(OWNER, key.id, grace)
+        assert rows() == count
+    keys.rotate(OWNER, key.id, 1)
+    keys.revoke(OWNER, key.id)
+    assert rows() == 0
+
+
 def test_an_account_has_a_bounded_number_of_keys(keys: ApiKeys) -> None:
     ids = [keys.mint(OWNER, str(n))[0].id for n in range(MAX_KEYS)]
     with pytest.raises(Invalid, match="100 keys"):

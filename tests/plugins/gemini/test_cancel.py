@@ -10,7 +10,7 @@ import pytest
 
 from relay.errors import PluginError, Unavailable, UpstreamTimeout
 from relay.ports.inference import Audio, CallContext, ChatRequest, TranscribeRequest
-from tests.loopback import Server
+from tests.loopback import HANG_UP, Server
 
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello " * 40}])
 
@@ -123,6 +123,7 @@ def test_cancel_ends_a_call_over_tls(backend_for, ctx, tmp_path, monkeypatch):
     def silence(request):
         asked.set()
         server.stopping.wait(60)
+        return HANG_UP
 
     with Server(silence, wrap=lambda connection: context.wrap_socket(connection, server_side=True)) as server:
         url = f"https://127.0.0.1:{server.port}"
