@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -31,7 +31,9 @@ BYTES_PER_SECOND = RATE * WIDTH
 FORMATS = "aac,aiff,amr,asf,au,avi,caf,flac,matroska,mov,mp3,mpegts,ogg,w64,wav,webm"
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 RATES = range(4_000, 768_001)  # outside it a header lies, and resampling would multiply a few bytes into gigabytes
+VALUES_PER_SECOND = 2_000_000  # 192 kHz with ten channels: more than that is silence blown up to cost time
 BLOCKS_PER_CHECK = 500  # a file of damaged packets yields no seconds, and must still be stoppable
+PROBED_PACKETS = 2_000  # of which one must decode; a file can hold millions of damaged ones
 BLOCK = RATE // 50  # 20 ms
 WINDOW = 5  # blocks: 100 ms
 
@@ -50,7 +52,7 @@ def probe(path: Path) -> float | None:
     The name of the file does not matter. Raises UnsupportedMedia for anything a first sound cannot be decoded from.
     """
     with _opened(path) as (container, stream):
-        if not any(_frames(container, stream)):
+        if not any(islice(_frames(container, stream), PROBED_PACKETS)):
             raise _not_audio()
         if container.duration is not None:
             seconds = container.duration / 1_000_000
@@ -72,7 +74,8 @@ def decode(
 
     `check` gets the seconds decoded so far about once per second of audio; what it raises ends the work. A damaged
     file yields what can be decoded of it. Raises UnsupportedMedia when that is nothing, TooLarge as soon as more than
-    `max_seconds` have been decoded (headers lie, so they are not asked), StorageFull when the disk is.
+    `max_seconds` have been decoded (headers lie, so they are not asked) or more values than such a recording can need,
+    StorageFull when the disk is.
     """
     try:
         with _opened(source) as (container, stream), target.open("wb") as out:
@@ -94,7 +97,8 @@ def _write_samples(
     check: Callable[[float], None],
 ) -> int:
     written = checked = 0
-    for count, samples in enumerate(_resampled(_frames(container, stream)), 1):
+    frames = _bounded(_frames(container, stream), max_seconds)
+    for count, samples in enumerate(_resampled(frames), 1):
         written += out.write(samples)
         if written > max_seconds * BYTES_PER_SECOND:
             raise TooLarge(
@@ -148,6 +152,17 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFra
             yield None
             continue
         yield from frames
+
+
+def _bounded(frames: Iterator[AudioFrame | None], max_seconds: float) -> Iterator[AudioFrame | None]:
+    """A small file of many channels at a high rate decodes to gigabytes within the seconds that are allowed."""
+    left = max_seconds * VALUES_PER_SECOND
+    for frame in frames:
+        if frame is not None:
+            left -= frame.samples * frame.layout.nb_channels
+            if left < 0:
+                raise TooLarge("the recording has too many channels at too high a rate; send it as 48 kHz stereo")
+        yield frame
 
 
 def _resampled(frames: Iterator[AudioFrame | None]) -> Iterator[bytes]:

@@ -76,7 +76,7 @@ class Services:
             self._known = {task: self._look(task, announced, ctx) for task in PATH_SETTINGS}
         except PluginError as exc:
             self._known = {
-                task: Service(service.endpoint, service.announced, "failing", exc.message)
+                task: service if service.state == "missing" else replace(service, state="failing", detail=exc.message)
                 for task, service in self._known.items()
             }
             self._stale_at = time.monotonic() + AFTER_FAILURE_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -40,17 +41,18 @@ def counts(tx: ReadTx) -> tuple[int, int]:
     return tx.count(COLL, "due_at"), tx.count(COLL, "dead_at")
 
 
-def lease(tx: Tx, busy: Counter[str], now: datetime) -> tuple[Rows, bool]:
+def lease(tx: Tx, sending: Mapping[str, str], now: datetime) -> tuple[Rows, bool]:
     """Take the next due messages, leaving out hosts that have enough; and say whether to look again right away.
 
-    `busy`: how many messages are being sent to each host; counted on here. When all that was looked at is for such
-    hosts, it steps back a minute: one slow receiver with many messages must not hold up the others behind it.
+    `sending`: the host of each message that this process is sending. When all that was looked at is for hosts that
+    have enough, it steps back a minute: one slow receiver with many messages must not hold up the others behind it.
     """
+    busy = Counter(sending.values())
     due = waiting(tx, until=now, limit=SCAN) if busy.total() < MAX_SENDERS else []
     taken: Rows = []
     blocked: Rows = []
     for key, row in due:
-        if busy[row.host] >= MAX_PER_HOST:
+        if key in sending or busy[row.host] >= MAX_PER_HOST:
             blocked.append((key, row))
         elif busy.total() < MAX_SENDERS:
             busy[row.host] += 1

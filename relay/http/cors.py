@@ -8,6 +8,10 @@ EXPOSED = "X-Request-Id, Retry-After, Idempotent-Replayed, Location"
 ALLOWED = (
     "Content-Type, Authorization, X-Recap-Install-Id, X-Recap-Operator-Key, X-Recap-User-Id, X-Recap-Job-Id,"
     " Idempotency-Key"
+    # What OpenAI's client adds in a browser.
+    ", X-Stainless-Lang, X-Stainless-Package-Version, X-Stainless-OS, X-Stainless-Arch, X-Stainless-Runtime,"
+    " X-Stainless-Runtime-Version, X-Stainless-Retry-Count, X-Stainless-Timeout, X-Stainless-Async,"
+    " X-Stainless-Helper-Method, X-Stainless-Raw-Response, OpenAI-Organization, OpenAI-Project"
 )
 
 Headers = list[tuple[str, str]]

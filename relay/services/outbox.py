@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
@@ -44,7 +43,7 @@ class Outbox:
         self._clock = clock
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._busy: Counter[str] = Counter()
+        self._sending: dict[str, str] = {}  # delivery id to host
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
@@ -68,7 +67,7 @@ class Outbox:
         if self._thread.is_alive():
             self._thread.join(timeout=SEND_SECONDS)
         with self._changed:
-            self._changed.wait_for(lambda: not self._busy, timeout=SEND_SECONDS + 2)
+            self._changed.wait_for(lambda: not self._sending, timeout=SEND_SECONDS + 2)
 
     def pending(self, limit: int, offset: int = 0) -> tuple[int, list[dict[str, Any]]]:
         """How many are to be sent, and some of them, the next due first. Neither body nor secret is told."""
@@ -117,11 +116,11 @@ class Outbox:
         """Send what is due and may be sent now. True when there may be more of it."""
         now = self._clock()
         with self._changed:
-            busy = self._busy.copy()
-        taken, more = self._storage.transact(lambda tx: book.lease(tx, busy.copy(), now))
+            sending = self._sending.copy()
+        taken, more = self._storage.transact(lambda tx: book.lease(tx, sending, now))
         for key, row in taken:
             with self._changed:
-                self._busy[row.host] += 1
+                self._sending[key] = row.host
             threading.Thread(target=self._deliver, args=(key, row), name="outbox-send", daemon=True).start()
         return more and not self._stop.is_set()
 
@@ -134,8 +133,7 @@ class Outbox:
             log.warning("outbox_note_failed", delivery=key, error=type(exc).__name__, note="it is sent again")
         finally:
             with self._changed:
-                self._busy[row.host] -= 1
-                self._busy = +self._busy
+                del self._sending[key]
                 self._changed.notify_all()
             self._wake.set()
 

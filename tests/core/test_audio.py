@@ -12,7 +12,8 @@ import sys
 import tracemalloc
 import wave
 from array import array
-from itertools import pairwise
+from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -92,6 +93,25 @@ def video(path: Path, *, sound: bool = False) -> Path:
     return path
 
 
+def flac_of_silence(path: Path, seconds: int, *, rate: int = RATE, layout: str = "mono") -> Path:
+    """Hours of it in a few kilobytes."""
+    with av.open(str(path), "w", format="flac") as out:
+        stream = out.add_stream("flac", rate=rate, layout=layout)
+        stream.codec_context.format = "s16"
+        frame = av.AudioFrame("s16", layout, rate)
+        frame.sample_rate = rate
+        frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+        resampler = av.AudioResampler("s16", layout, rate, frame_size=stream.codec_context.frame_size or 4096)
+        for at in range(seconds):
+            frame.pts = at * rate
+            for piece in resampler.resample(frame):
+                out.mux(stream.encode(piece))
+        for piece in resampler.resample(None):
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return path
+
+
 def cancel(seconds: float) -> None:
     raise Unavailable(f"cancelled after {seconds}")
 
@@ -140,6 +160,30 @@ def test_stereo_is_mixed_to_one_channel(tmp_path):
 def test_telephone_rate_becomes_16_kilohertz(tmp_path):
     audio = decode(wav(tmp_path / "a.wav", tone(2, 8000), rate=8000), tmp_path / "out", max_seconds=60)
     assert audio.seconds == pytest.approx(2, abs=0.01)
+
+
+def loudness(samples: array[int], hertz: float) -> float:
+    """The amplitude of one tone in the middle second of a recording."""
+    middle = samples[len(samples) // 2 - RATE // 2 :][:RATE]
+    angle = 2 * math.pi * hertz / RATE
+    cosine = sum(value * math.cos(angle * i) for i, value in enumerate(middle))
+    sine = sum(value * math.sin(angle * i) for i, value in enumerate(middle))
+    return 2 * math.hypot(cosine, sine) / len(middle)
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 22_050, 44_100, 48_000, 96_000])
+def test_a_tone_keeps_its_pitch_and_its_level_at_any_rate(tmp_path, rate):
+    audio = decode(wav(tmp_path / "a.wav", tone(2, rate), rate=rate), tmp_path / "out", max_seconds=60)
+    samples = array("h", audio.path.read_bytes())
+    assert audio.seconds == pytest.approx(2, abs=0.01)
+    assert loudness(samples, 440) == pytest.approx(8000, rel=0.02)
+    assert max(loudness(samples, hertz) for hertz in (220, 880, 1000, 3000)) < 80
+
+
+def test_what_is_too_high_for_16_kilohertz_is_taken_out_not_folded_down(tmp_path):
+    whistle = array("h", (round(8000 * math.sin(2 * math.pi * 12_000 * i / 48_000 + 0.5)) for i in range(96_000)))
+    audio = decode(wav(tmp_path / "a.wav", whistle, rate=48_000), tmp_path / "out", max_seconds=60)
+    assert loudness(array("h", audio.path.read_bytes()), 4000) < 80
 
 
 def test_a_stream_that_changes_its_rate_half_way_is_decoded_to_its_end(tmp_path):
@@ -257,6 +301,61 @@ def test_a_small_file_that_decodes_to_a_lot_is_stopped_at_the_limit(tmp_path):
     assert (tmp_path / "out").stat().st_size < 10 * RATE * 2
 
 
+def test_a_small_file_of_many_channels_at_a_high_rate_is_stopped_by_what_it_decodes_to(tmp_path):
+    """Eight channels at 655 kHz: ten seconds of them are 200 MB, in 100 KB."""
+    path = flac_of_silence(tmp_path / "a.flac", 10, rate=655_350, layout="7.1")
+    assert path.stat().st_size < 200_000
+    seen: list[float] = []
+    with pytest.raises(TooLarge, match="48 kHz stereo"):
+        decode(path, tmp_path / "out", max_seconds=15, check=seen.append)
+    assert seen[-1] < 7
+    assert (tmp_path / "out").stat().st_size < 7 * RATE * 2
+
+
+def test_a_length_that_is_understated_does_not_get_around_the_limit(tmp_path):
+    path = encode(wav(tmp_path / "a.wav", tone(20)), tmp_path / "a.webm", "webm")
+    data = path.read_bytes()
+    at = data.index(b"\x44\x89\x88") + 3  # the element Duration: a float of 8 bytes, in milliseconds
+    path.write_bytes(data[:at] + struct.pack(">d", 1000) + data[at + 8 :])
+    assert probe(path) == pytest.approx(1)
+    with pytest.raises(TooLarge, match="5 seconds"):
+        decode(path, tmp_path / "out", max_seconds=5)
+    assert decode(path, tmp_path / "out", max_seconds=60).seconds == pytest.approx(20, abs=0.1)
+
+
+def test_a_hundred_thousand_packets_of_one_sample_are_a_recording(tmp_path):
+    samples = tone(100_000 / RATE)
+    path = tmp_path / "a.mka"
+    with av.open(str(path), "w", format="matroska") as out:
+        stream = out.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        out.start_encoding()
+        for at, sample in enumerate(samples):
+            packet = av.Packet(struct.pack("<h", sample))
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, at, at, Fraction(1, RATE)
+            out.mux_one(packet)
+    audio = decode(path, tmp_path / "out", max_seconds=60)
+    assert audio.path.read_bytes() == samples.tobytes()
+
+
+def test_a_million_damaged_packets_are_given_up_early_when_probing_and_can_be_stopped_when_decoding(tmp_path):
+    path = tmp_path / "a.aac"
+    path.write_bytes(b"\xff\xf1\x50\x40\x01\x1f\xfc\xff" * 1_000_000)  # ADTS: packets of one byte of nonsense
+    with av.open(str(path)) as container:
+        packets = (packet for packet in container.demux(audio=0) if packet.size)
+        assert sum(1 for _ in islice(packets, 10_000)) == 10_000
+    with pytest.raises(UnsupportedMedia):
+        probe(path)
+    seen: list[float] = []
+
+    def stop(seconds: float) -> None:
+        seen.append(seconds)
+        if len(seen) == 3:
+            cancel(seconds)
+
+    with pytest.raises(Unavailable):
+        decode(path, tmp_path / "out", max_seconds=60, check=stop)
+
+
 def test_decoding_reports_every_second_and_can_be_stopped(tmp_path):
     path = wav(tmp_path / "a.wav", tone(5))
     seen: list[float] = []
@@ -299,6 +398,26 @@ def test_decoding_and_cutting_a_long_recording_needs_little_memory(tmp_path):
     tracemalloc.stop()
     assert audio.seconds == 150
     assert peak < 1_500_000
+
+
+def test_an_hour_is_decoded_in_little_memory(tmp_path):
+    path = flac_of_silence(tmp_path / "a.flac", 3600)
+    code = """
+import sys, psutil
+from pathlib import Path
+from relay.audio import decode
+resident = lambda: psutil.Process().memory_info().rss
+source, target = map(Path, sys.argv[1:])
+seen = []
+audio = decode(source, target, max_seconds=4000, check=lambda seconds: seen.append(resident()))
+assert audio.seconds == 3600, audio
+assert len(seen) > 3000, len(seen)
+sys.exit(max(seen) - seen[10] > 10 * 2**20)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, path, tmp_path / "out"], check=False, timeout=100, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_cuts_fall_into_the_pauses(tmp_path):

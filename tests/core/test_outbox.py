@@ -349,7 +349,7 @@ def test_storage_that_fails_for_a_while_delays_a_message_and_does_not_lose_it(po
     send.answer = lambda url: _break(post)
     key = post.add()
     until(lambda: post.storage.disk.failure)
-    until(lambda: not post.outbox._busy)
+    until(lambda: not post.outbox._sending)
     post.storage.disk.failure = None
     send.answer = lambda url: 200
     post.later(61)

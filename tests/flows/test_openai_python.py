@@ -343,6 +343,22 @@ def test_a_transcript_is_replayed_in_its_format(client: OpenAI, backend: FakeBac
     assert backend.calls == 1
 
 
+def test_the_field_backend_asks_one_backend(client: OpenAI) -> None:
+    answer = client.chat.completions.create(model="default", messages=HELLO, extra_body={"backend": "fake"})
+    assert answer.model_extra["relay"]["meta"]["backend"] == "fake"
+    for act in (client.chat.completions.create, lambda **more: transcribe(client, extra_body=more["extra_body"])):
+        with pytest.raises(openai.NotFoundError):
+            act(model="default", messages=HELLO, extra_body={"backend": "nobody"})
+
+
+def test_a_page_in_a_browser_may_send_the_headers_of_the_client(client: OpenAI, live: Live) -> None:
+    asking = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    reply = live.call("OPTIONS", "/relay/v1/chat/completions", headers=asking)
+    allowed = set(reply.headers["access-control-allow-headers"].lower().split(", "))
+    simple = {"accept", "user-agent"}
+    assert {name.lower() for name in client.default_headers} - simple <= allowed
+
+
 def test_calls_of_one_job_cost_one_credit(live: Live) -> None:
     with client_of(live).with_options(default_headers={"X-Recap-Job-Id": "monday"}) as client:
         text = transcribe(client).text

@@ -9,13 +9,13 @@ from relay.http.openai import transcripts
 from relay.http.openai.models import transcriber
 from relay.http.openai.transcripts import TranscriptionBody, has_speakers
 from relay.http.relay.metered import Ask, Shape
-from relay.http.relay.recordings import Transcribe
+from relay.http.relay.recordings import Recordings
 from relay.ports.inference import CallContext, InferenceBackend, TranscribeRequest
 from relay.services import tasks
 from relay.services.requests import audio_cost, audio_inputs
 
 
-class Transcriptions(Transcribe):
+class Transcriptions(Recordings):
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         identity = self._callers.identify(req)
         with self._received(req, identity, TranscriptionBody) as (body, recording, meaning):

@@ -28,10 +28,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class TranscriptionBody(Struct):
-    """Other fields (`temperature`, `chunking_strategy`, `include[]`, …) are ignored. `backend` and `url` are the
-    relay's own."""
+    """Other fields (`temperature`, `chunking_strategy`, `include[]`, …) are ignored. `backend` is the relay's own."""
 
-    url: Text | None = None
     model: Text | None = None
     backend: Text | None = None
     language: Text | None = None

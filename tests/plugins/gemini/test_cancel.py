@@ -136,3 +136,16 @@ def test_cancel_ends_a_call_over_tls(backend_for, ctx, tmp_path, monkeypatch):
         time.sleep(0.2)
         ctx.cancel()
         assert isinstance(ended(thread), Unavailable)
+
+
+def test_no_wait_is_longer_than_what_is_left_of_the_call():
+    import socket
+
+    from relay_gemini.wire import Guard
+
+    guard = Guard(CallContext(deadline=time.monotonic() + 5))
+    with socket.socket() as sock, guard.waiting(sock, 600) as patience:
+        assert patience <= 5
+    guard.stop()
+    with socket.socket() as sock, pytest.raises(Unavailable), guard.waiting(sock, 600):
+        pass

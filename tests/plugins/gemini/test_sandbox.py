@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from pathlib import Path
 
 import httpx2
 import pydantic
@@ -136,3 +137,12 @@ def test_what_is_not_sound_is_refused(sdk):
     noise = types.Part.from_bytes(data=b"no sound", mime_type="audio/wav")
     with pytest.raises(errors.ClientError, match="cannot be read"):
         sdk.models.generate_content(model=MODEL, contents=[noise])
+
+
+def test_every_fault_and_setting_is_documented(gemini):
+    text = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
+    section = text.split("## Gemini\n", 1)[1].split("\n## ", 1)[0]
+    for name, what in gemini.faults.items():
+        assert f"| `{name}` | {what} |" in section
+    for name in ("api_key", "models", "processing_polls", "age_files"):
+        assert f"`{name}`" in section

@@ -203,13 +203,6 @@ def test_where_nobody_speaks_nobody_is_found(backend, request_for, what):
     assert caught.value.details == {"path": "file", "reason": "no_speech"}
 
 
-def test_a_model_that_does_not_load_is_a_failure_another_backend_can_mend(tmp_path, stretch):
-    broken = engine.Engine(tmp_path, idle_seconds=60)
-    with pytest.raises(Unavailable, match="could not be loaded"):
-        speakers.diarize(broken, stretch(7, 8), context(PATIENCE))
-    broken.close()
-
-
 def test_one_who_releases_the_lock_does_not_win_it_again_while_another_waits():
     lock, order, wanted = FairLock(), [], threading.Event()
 

@@ -1,6 +1,7 @@
 """Who speaks when, from a box that numbers the speakers of each chunk anew."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -129,8 +130,6 @@ def test_a_cancelled_call_ends_at_once_and_the_box_is_told(box, diarize):
     def cancel_when_it_hangs():
         box.requests.wait(lambda record: record.route == "diarize" and bool(record.files))
         ctx.cancel()
-
-    import threading
 
     threading.Thread(target=cancel_when_it_hangs).start()
     with pytest.raises(Unavailable, match="cancelled"):

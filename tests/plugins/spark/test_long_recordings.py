@@ -13,6 +13,7 @@ from .conftest import STATUS
 
 TRANSCRIBE = "/api/audio/transcribe"
 SECONDS = 95
+CHUNKS = 6  # the quietest place for a cut is the first of the ten seconds to choose from
 OOM = json_reply({"error": {"message": "CUDA out of memory. Tried to allocate 2 GiB"}}, 500)
 
 
@@ -49,7 +50,7 @@ def test_every_word_is_there_once_and_at_its_time(spark, transcribe, recording):
     assert all(word.start == pytest.approx(n, abs=0.6) for n, word in enumerate(words))
     assert transcript.text.split() == [word.word for word in words]
     assert (transcript.duration, transcript.language, transcript.model) == (SECONDS, "en", "spark")
-    assert len(lengths(spark)) == 4
+    assert len(lengths(spark)) == CHUNKS
     assert max(lengths(spark)) <= 30
     assert list(recording.parent.iterdir()) == [recording]
 
@@ -70,7 +71,7 @@ def test_progress_is_told_chunk_by_chunk(transcribe):
     told = []
     transcribe(progress=told.append)
     assert told == sorted(told)
-    assert (len(told), told[-1]) == (4, 1.0)
+    assert (len(told), told[-1]) == (CHUNKS, 1.0)
 
 
 def test_work_that_was_interrupted_goes_on_where_it_was(spark, transcribe):
@@ -87,9 +88,9 @@ def test_work_that_was_interrupted_goes_on_where_it_was(spark, transcribe):
     spark.hear = hear
     before = len(spark.calls())
     assert len(transcribe(pieces=pieces).text.split()) == SECONDS
-    assert len(spark.calls()) - before == 2
+    assert len(spark.calls()) - before == CHUNKS - 2
     assert len(transcribe(pieces=pieces).text.split()) == SECONDS
-    assert len(spark.calls()) - before == 2
+    assert len(spark.calls()) - before == CHUNKS - 2
 
 
 def test_a_chunk_too_large_for_the_gpu_is_sent_in_two_halves(spark, transcribe):
