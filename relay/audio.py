@@ -137,7 +137,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
 
 
 def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame | None]:
-    """Every frame that decodes, None for a damaged packet. A damaged container ends the recording there."""
+    """Every frame that decodes, None for a packet that yields none. A damaged container ends the recording there."""
     import av
 
     packets = container.demux(stream)
@@ -151,7 +151,7 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFra
         except av.FFmpegError:
             yield None
             continue
-        yield from frames
+        yield from frames or (None,)
 
 
 def _bounded(frames: Iterator[AudioFrame | None], max_seconds: float) -> Iterator[AudioFrame | None]:

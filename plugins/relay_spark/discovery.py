@@ -43,13 +43,22 @@ def read_status(body: bytes) -> Mapping[Task, Announced] | None:
 def _announced(said: Any) -> Announced:
     if not isinstance(said, dict):
         return Announced(_text(said) or None)
+    base_url, path = _text(said.get("base_url")), _text(said.get("path"))
+    if "://" in path:
+        base_url, path = _split(path)
     return Announced(
-        path=_text(said.get("path")) or None,
-        base_url=_text(said.get("base_url")) or None,
+        path=path or None,
+        base_url=base_url or None,
         model=_text(said.get("model")),
         ready=said.get("ready") is not False,
         max_seconds=_seconds(said.get("max_seconds")),
     )
+
+
+def _split(url: str) -> tuple[str, str]:
+    """`http://host:8000/v1/chat` as `http://host:8000` and `/v1/chat`."""
+    host, slash, path = url.partition("://")[2].partition("/")
+    return f"{url.partition('://')[0]}://{host}", slash + path
 
 
 def _text(value: Any) -> str:

@@ -35,27 +35,30 @@ class Places:
         if (path := self._settings.path(task)) is not None:
             return self._endpoint(self._own, path, name)
         path = announced.path or DEFAULT_PATHS[task]
-        if "://" in path:
-            base, path = _split(path)
-        elif announced.base_url:
-            base, prefix = _split(announced.base_url)
-            path = path if path.startswith(f"{prefix}/") else f"{prefix}/{path.lstrip('/')}"
-        else:
-            return self._endpoint(self._own, path, name)
-        client = self._elsewhere(base)
-        if client is None:
-            return self._endpoint(self._own, DEFAULT_PATHS[task], name)
-        return self._endpoint(client, path, name)
+        return self._announced(announced, path, name) or self._endpoint(self._own, DEFAULT_PATHS[task], name)
 
-    def beside(self, endpoint: Endpoint, path: str, setting: str) -> Endpoint:
-        """Another path of the same server."""
-        return self._endpoint(endpoint.client, path, setting)
+    def models(self, chat: Announced) -> Endpoint:
+        """The list of models stands where the chat is."""
+        path, name = self._settings.models_path, "models_path"
+        found = self._announced(chat, path, name) if self._settings.chat_path is None else None
+        return found or self._endpoint(self._own, path, name)
 
     def close(self) -> None:
         self._own.close()
         with self._lock:
             for client in self._clients.values():
                 client.close()
+
+    def _announced(self, announced: Announced, path: str, name: str) -> Endpoint | None:
+        """None when the server it names is not to be used."""
+        if announced.base_url is None:
+            return self._endpoint(self._own, path, name)
+        try:
+            parts = urlsplit(announced.base_url)
+        except ValueError:
+            return None
+        client = self._elsewhere(f"{parts.scheme}://{parts.netloc}")
+        return None if client is None else self._endpoint(client, _joined(parts.path.rstrip("/"), path), name)
 
     def _elsewhere(self, base: str) -> HTTPClient | None:
         """The client for a discovered server, or None when it is not to be used."""
@@ -96,7 +99,12 @@ class Places:
         return Endpoint(client, path, f"{self._where}.{setting}", self._server)
 
 
-def _split(url: str) -> tuple[str, str]:
-    """`http://host:8000/v1/` as `http://host:8000` and `/v1`."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+def _joined(prefix: str, path: str) -> str:
+    """`/gpu/v1` and `/v1/models` are `/gpu/v1/models`: what both say is said once."""
+    path = f"/{path.lstrip('/')}"
+    at = prefix.find("/")
+    while at >= 0:
+        if path.startswith(f"{prefix[at:]}/"):
+            return prefix[:at] + path
+        at = prefix.find("/", at + 1)
+    return prefix + path

@@ -57,7 +57,7 @@ class Services:
         return self._known[task]
 
     def models_endpoint(self, chat: Service) -> Endpoint:
-        return self._places.beside(chat.endpoint, self._settings.models_path, "models_path")
+        return self._places.models(chat.announced)
 
     def worked(self, task: Task) -> None:
         """A call went well, so nobody needs to send silence there to find out."""

@@ -18,7 +18,7 @@ LEASE_SECONDS = 60
 """A message being sent is due again after this: its sender may have died."""
 MAX_SENDERS = 8
 MAX_PER_HOST = 2
-SCAN = 128
+SCAN = 64
 """Due messages looked at in one go."""
 DEAD_DAYS = 30
 MAX_DEAD = 200
@@ -41,27 +41,23 @@ def counts(tx: ReadTx) -> tuple[int, int]:
     return tx.count(COLL, "due_at"), tx.count(COLL, "dead_at")
 
 
-def lease(tx: Tx, sending: Mapping[str, str], now: datetime) -> tuple[Rows, bool]:
-    """Take the next due messages, leaving out hosts that have enough; and say whether to look again right away.
+def lease(tx: Tx, sending: Mapping[str, str], now: datetime, offset: int) -> tuple[Rows, int | None]:
+    """Take due messages from behind the first `offset`; and say where to look on, None when that is of no use.
 
-    `sending`: the host of each message that this process is sending. When all that was looked at is for hosts that
-    have enough, it steps back a minute: one slow receiver with many messages must not hold up the others behind it.
+    `sending`: the host of each message that this process is sending. Messages to hosts that have enough are passed
+    over: one slow receiver with many messages must not hold up the others behind it.
     """
     busy = Counter(sending.values())
-    due = waiting(tx, until=now, limit=SCAN) if busy.total() < MAX_SENDERS else []
+    due = waiting(tx, until=now, limit=SCAN, offset=offset)
     taken: Rows = []
-    blocked: Rows = []
     for key, row in due:
-        if key in sending or busy[row.host] >= MAX_PER_HOST:
-            blocked.append((key, row))
-        elif busy.total() < MAX_SENDERS:
+        if key not in sending and busy[row.host] < MAX_PER_HOST and busy.total() < MAX_SENDERS:
             busy[row.host] += 1
+            row.due_at = now + timedelta(seconds=LEASE_SECONDS)
+            tx.put(COLL, key, row)
             taken.append((key, row))
-    stuck = len(blocked) == SCAN
-    for key, row in blocked if stuck else taken:
-        row.due_at = now + timedelta(seconds=LEASE_SECONDS)
-        tx.put(COLL, key, row)
-    return taken, stuck or (len(due) == SCAN and bool(taken))
+    done = len(due) < SCAN or busy.total() >= MAX_SENDERS
+    return taken, None if done else offset + SCAN - len(taken)
 
 
 def sent(tx: Tx, key: str) -> None:

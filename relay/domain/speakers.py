@@ -73,12 +73,12 @@ class _Voice:
 
 @dataclass(slots=True, eq=False)
 class _Person:
-    """`centroid`: the sum of the vectors, weighted by seconds. `last`: the voice in the chunk looked at last."""
+    """`centroid`: the sum of the vectors, weighted by seconds. `last`: the voice where they were heard last."""
 
     spans: list[Span]
     chunks: set[int]
     centroid: Vector | None
-    last: _Voice | None
+    last: _Voice
     linked: bool = False
 
     @property
@@ -152,8 +152,6 @@ def _recognise(
     """Match the speakers of a chunk one to one to the people known, so that the scores together are the highest."""
     scores = [[_score(voice, person, overlap) for person in persons] for voice in voices]
     known = tuple(persons)
-    for person in known:
-        person.last = None
     partners = _assignment(scores) if persons and voices else {}
     for row in sorted(range(len(voices)), key=lambda row: -voices[row].seconds):
         voice, column = voices[row], partners.get(row)
@@ -166,15 +164,12 @@ def _recognise(
 
 
 def _score(voice: _Voice, person: _Person, overlap: Span) -> float:
-    both = theirs = 0.0
-    mine = seconds(clipped(voice.spans, *overlap))
-    if person.last is not None:
-        both = shared(clipped(voice.spans, *overlap), clipped(person.last.spans, *overlap))
-        theirs = seconds(clipped(person.last.spans, *overlap))
+    mine, theirs = clipped(voice.spans, *overlap), clipped(person.last.spans, *overlap)
+    both = shared(mine, theirs)
     if voice.vector is not None and person.centroid is not None:
         together = both / (overlap[1] - overlap[0]) if both else 0.0
         return cosine(voice.vector, person.centroid) + OVERLAP_WEIGHT * together
-    return both / max(mine, theirs) if both else 0.0
+    return both / max(seconds(mine), seconds(theirs)) if both else 0.0
 
 
 def _assignment(scores: list[list[float]]) -> dict[int, int]:

@@ -18,7 +18,7 @@ from relay.ports.storage import COLLECTIONS, STREAMS, Storage
 from relay.services.admin import Admin
 from relay.services.credits import Credits
 from relay.services.hangups import Hangups
-from relay.services.housekeeping import Housekeeping
+from relay.services.housekeeping import Chore, Housekeeping
 from relay.services.idempotency import Idempotency
 from relay.services.infer import Infer
 from relay.services.jobs import Jobs
@@ -61,7 +61,14 @@ class Core:
         self.jobs = Jobs(self.storage, self.meter, self.infer, self.outbox, self.receipts, settings, data_dir)
         self.credits = Credits(self.storage, self.policy)
         self.admin = Admin(self.storage, settings.relay.admin_password)
-        self.housekeeping = Housekeeping(self.storage, self.meter, self.policy, settings.retention, self.idempotency)
+        self.housekeeping = Housekeeping(
+            self.storage,
+            self.meter,
+            self.policy,
+            settings.retention,
+            self.idempotency,
+            chores=[Chore("job-holds", self.jobs.sweep), Chore("job-results", self.jobs.prune, every=240)],
+        )
 
     def start(self) -> None:
         """What `serve` does before its port opens: give back what a dead process held, adopt edits by hand."""

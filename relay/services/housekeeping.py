@@ -6,8 +6,9 @@ One thread; each round does a bounded amount of work, and a failing round is log
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 
@@ -26,6 +27,14 @@ DEDUP_DAYS = 180
 """How long the key of a settled payment is kept, whatever `retention` says."""
 
 
+class Chore(NamedTuple):
+    """Something of another service: `do` it in each round, or in `every` so many."""
+
+    name: str
+    do: Callable[[], object]
+    every: int = 1
+
+
 class Housekeeping:
     def __init__(
         self,
@@ -35,12 +44,14 @@ class Housekeeping:
         retention: RetentionSettings,
         idempotency: Idempotency,
         clock: Callable[[], datetime] = utcnow,
+        chores: Sequence[Chore] = (),
     ) -> None:
         self._storage = storage
         self._meter = meter
         self._policy = policy
         self._retention = retention
         self._idempotency = idempotency
+        self._chores = chores
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -63,6 +74,9 @@ class Housekeeping:
             if rounds % 240 == 0:
                 self._round("prune", self.prune)
                 self._round("answers", self._idempotency.prune)
+            for chore in self._chores:
+                if rounds % chore.every == 0:
+                    self._round(chore.name, chore.do)
             rounds += 1
             if self._stop.wait(15):
                 return

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -104,25 +105,25 @@ class Outbox:
             try:
                 if rounds % PRUNE_ROUNDS == 0:
                     self._storage.transact(lambda tx: book.prune(tx, self._clock()))
-                while self._round():
-                    pass
+                self._send_due()
                 wait = self._seconds_to_next()
             except Exception:
                 log.exception("outbox_failed", note="tried again in some seconds")
             rounds += 1
             self._wake.wait(wait)
 
-    def _round(self) -> bool:
-        """Send what is due and may be sent now. True when there may be more of it."""
+    def _send_due(self) -> None:
+        """Begin to send what is due, as far as senders are free."""
         now = self._clock()
-        with self._changed:
-            sending = self._sending.copy()
-        taken, more = self._storage.transact(lambda tx: book.lease(tx, sending, now))
-        for key, row in taken:
+        offset: int | None = 0
+        while offset is not None and not self._stop.is_set():
             with self._changed:
-                self._sending[key] = row.host
-            threading.Thread(target=self._deliver, args=(key, row), name="outbox-send", daemon=True).start()
-        return more and not self._stop.is_set()
+                sending = self._sending.copy()
+            taken, offset = self._storage.transact(partial(book.lease, sending=sending, now=now, offset=offset))
+            for key, row in taken:
+                with self._changed:
+                    self._sending[key] = row.host
+                threading.Thread(target=self._deliver, args=(key, row), name="outbox-send", daemon=True).start()
 
     def _deliver(self, key: str, row: Delivery) -> None:
         try:

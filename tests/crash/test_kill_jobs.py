@@ -109,7 +109,7 @@ class Submitters:
 @pytest.mark.parametrize("point", POINTS + SHARED)
 def test_a_kill_at_a_named_point(nursery, point):
     jobs = Submitters()
-    end = jobs.run(nursery.start(f"{point}:3"))
+    end = jobs.run(nursery.start(f"{point}:2"))
     reached = nursery.wait(20)
     end()
     assert reached, f"{point} was never reached"

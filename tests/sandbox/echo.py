@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 from relay.testing.sandbox import Call, Refusal, Reply, Route, Service, json_reply, sse, stream_reply
 
 
@@ -13,6 +16,7 @@ class Echo(Service):
 
     def __init__(self) -> None:
         self.left = 0
+        self.go_on = threading.Event()
         self.greeting = "hello"
 
     def routes(self):
@@ -22,6 +26,9 @@ class Echo(Service):
             Route("say", "POST", "/v1/say", self.say),
             Route("slow", "GET", "/v1/slow", self.slow),
             Route("size", "POST", "/v1/size", lambda call: json_reply({"size": len(call.raw().read())})),
+            Route("large", "GET", "/v1/large", lambda _call: Reply(200, b"x" * 50_000_000)),
+            Route("ticks", "GET", "/v1/ticks", lambda _call: stream_reply(self.ticks())),
+            Route("place", "GET", "/v1/place", self.place),
             Route("files", "POST", "/v1/files", self.files),
             Route("broken", "GET", "/v1/broken", lambda _call: 1 / 0),
         ]
@@ -38,6 +45,16 @@ class Echo(Service):
         call.note(letters=len(text))
         return stream_reply(sse({"word": word}) for word in text.split())
 
+    def ticks(self):
+        yield b"one"
+        yield b"two"
+        self.go_on.wait(20)
+        yield b"three"
+
+    def place(self, call: Call) -> Reply:
+        call.until_end(self)
+        return json_reply({})
+
     def slow(self, call: Call) -> Reply:
         call.until_end(self)
         call.sleep(30)
@@ -50,6 +67,7 @@ class Echo(Service):
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_) -> None:
+        time.sleep(0.05)
         self.left += 1
 
     def error(self, status: int, message: str) -> Reply:

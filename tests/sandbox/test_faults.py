@@ -129,13 +129,13 @@ def test_cut_breaks_an_answer_with_a_length_too(box, client):
 
 def test_cut_can_be_a_reset(box, say):
     box.faults.add("echo", "cut", reset=True, chunks=0)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="reset by peer"):
         say()
 
 
 def test_refuse_resets_before_the_body_is_read(box, client):
     box.faults.add("echo", "refuse", times=1)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="reset by peer"):
         client("POST", "/echo/v1/size", body=b"x" * 100)
     record = box.requests.wait(lambda record: record.ended is not None)
     assert (record.size, record.status, record.complete) == (0, None, False)

@@ -46,6 +46,7 @@ def test_an_unknown_service_is_told_which_there_are(client):
     reply = client.get("/nobody/v1")
     assert reply.status == 404
     assert "/echo/" in reply.json()["error"]
+    assert reply.headers["connection"] == "close"
 
 
 def test_a_mistake_in_a_service_is_a_500_that_names_it(box, client, capsys):
@@ -179,10 +180,29 @@ class TestCounts:
         counts = client.get("/_sandbox/counts").json()
         assert counts == {"echo": {"say": {"calls": 3, "billed": 2}, "item": {"calls": 1, "billed": 0}}}
 
+    def test_what_a_call_took_is_given_back_before_its_answer_is_there(self, box, client):
+        client.get("/echo/v1/place")
+        assert box["echo"].left == 1
+
+    def test_an_answer_that_was_not_taken_is_not_billed(self, box):
+        with Client(box.url) as client:
+            reply = client.get("/echo/v1/large", preload_content=False)
+            reply.read1(1000)
+            reply.close()
+        assert box.requests.wait(lambda record: record.hung_up, 5).complete is False
+        assert box.requests.counts()["echo"]["large"] == {"calls": 1, "billed": 0}
+
     def test_an_answer_is_booked_before_its_reader_can_ask(self, box, client):
         for number in range(300):
             client.get("/echo/v1/items/1")
             assert box.requests.counts()["echo"]["item"]["billed"] == number + 1
+
+
+def test_the_pieces_of_a_stream_leave_while_the_next_ones_are_made(box, client):
+    reply = client.get("/echo/v1/ticks", preload_content=False, timeout=10)
+    assert reply.read1(100) == b"one"
+    box["echo"].go_on.set()
+    assert reply.read() == b"twothree"
 
 
 class TestHangUps:

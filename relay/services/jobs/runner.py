@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -27,6 +28,7 @@ from relay.services.jobs.running import RunningJob, forget
 from relay.services.jobs.stages import Run
 
 log = structlog.get_logger("relay.jobs")
+T = TypeVar("T")
 
 FULL_SECONDS = 5.0
 """How soon an ending is written again that found the disk full."""
@@ -108,7 +110,7 @@ class Runner:
     def _try(self, job: RunningJob, ctx: CallContext) -> None:
         if not job.begin(ctx):
             return
-        row = self._endings.started(job.id, job.call.id)
+        row = self._write(lambda: self._endings.started(job.id, job.call.id))
         job.processing(row.started_at)
         with self._storage.open_blob(row.request or "") as file:
             order = orders.load(file.read())
@@ -128,8 +130,7 @@ class Runner:
     def _recording(self, job: RunningJob, row: Work, order: Order, folder: Path, ctx: CallContext) -> Audio | None:
         path, filename, url = folder / "recording", row.filename, orders.url_of(order)
         if row.upload is not None:
-            with self._storage.open_blob(row.upload) as source, path.open("xb") as target:
-                shutil.copyfileobj(source, target, 1024 * 1024)
+            self._copy(row.upload, path)
         elif url is not None:
             left = min(FETCH_SECONDS, ctx.remaining())
 
@@ -142,6 +143,14 @@ class Runner:
         else:
             return None
         return Audio(path, filename, audio.probe(path))
+
+    def _copy(self, ref: str, path: Path) -> None:
+        with self._storage.open_blob(ref) as source:
+            try:
+                with path.open("xb") as target:
+                    shutil.copyfileobj(source, target, 1024 * 1024)
+            except OSError as exc:
+                raise StorageFull(f"the recording could not be written: {exc.strerror}") from exc
 
     def _fail(self, job: RunningJob, error: RelayError) -> None:
         if self._stopping.is_set():
@@ -158,12 +167,11 @@ class Runner:
             return
         self._ended(job, "failed")
 
-    def _write(self, ending: Callable[[], None]) -> None:
-        """An ending must be written: with a full disk it waits for room."""
+    def _write(self, change: Callable[[], T]) -> T:
+        """How a job stands must be written: with a full disk it waits for room."""
         while True:
             try:
-                ending()
-                return
+                return change()
             except StorageFull as exc:
                 log.warning("job_waits_for_disk", error=exc.message)
                 if self._stopping.wait(FULL_SECONDS):

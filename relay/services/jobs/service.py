@@ -118,7 +118,10 @@ class Jobs:
         job_id = self._directory.find(identity.account, name)
         row = self._storage.read(lambda tx: work.get(tx, job_id))
         if row is not None and not row.ended:
-            self._cancel(job_id, call_of(job_id, row))
+            job = self._running.get(job_id)
+            # The running call knows which backends it has asked.
+            mine = job is not None and job.call.id == row.call
+            self._cancel(job_id, job.call if job is not None and mine else call_of(job_id, row))
         view = self.view(identity, name)
         if view["finished_at"] is None and view["state"] == "processing":
             raise Conflict("this call waits for its answer; hang up to cancel it", code="not_a_background_job")

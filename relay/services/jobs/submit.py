@@ -67,12 +67,14 @@ class Desk:
     def submit(
         self, identity: Identity, name: str | None, order: Order, upload: Upload | None, accepting: Accepting
     ) -> Accepted:
-        """Raises NotFound or NoBackend, then what `Meter.begin` raises or Conflict (job_running), then QueueFull.
+        """Raises NotFound, PaymentRequired, NoBackend; what `Meter.begin` raises or Conflict (job_running); QueueFull.
 
         Until the job is on disk the hold is this process's: a crash before that gives it back.
         """
-        for task, backend, model in orders.routed(order):
-            if not self.infer.candidates(task, backend, model):
+        routed = [(task, self.infer.candidates(task, backend, model)) for task, backend, model in orders.routed(order)]
+        for task, candidates in routed:
+            if not candidates:
+                self.meter.check(identity, name)
                 raise NoBackend(f"no backend here can {task}; see /relay/capabilities")
         call = self.meter.begin(identity, name, orders.task_of(order), also=refuse_running)
         with self.infer.released(call):

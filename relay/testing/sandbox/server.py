@@ -139,6 +139,7 @@ class _Connection(BaseHTTPRequestHandler):
                 box.requests.hung_up(record)
                 raise Cut from None
             finally:
+                stack.close()
                 box.requests.end(record)
 
     def _serve(

@@ -4,6 +4,7 @@ import time
 
 import pytest
 from relay_spark.discovery import Announced, read_status
+from relay_spark.places import _joined
 
 from relay.errors import Unavailable
 from relay.ports.inference import CallContext, ChatRequest
@@ -88,6 +89,15 @@ def test_a_token_is_not_sent_in_the_clear_because_a_box_says_so(backend_for):
         backend = backend_for(f"https://127.0.0.1:{plain.port}", token="sesame-token")
         endpoint = backend._places.of("analyze", Announced(base_url=plain.url))
         assert endpoint.client is backend._places._own
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[", "ftp://127.0.0.1", "http://127.0.0.1:none", "nonsense", "http://u:p@127.0.0.1"]
+)
+def test_an_address_that_cannot_be_used_is_passed_over(spark, backend, address):
+    spark.says[STATUS_PATH] = said(chat={"base_url": address})
+    chat(backend)
+    assert spark.calls()[-1].path == CHAT
 
 
 @pytest.mark.parametrize("no_discovery", [reply(404), reply(405), reply(200, b"<html>"), json_reply({"ok": True})])
@@ -186,3 +196,18 @@ def test_a_status_is_read_leniently():
     assert set(found) == {"transcribe", "analyze"}
     assert (found["transcribe"].path, found["analyze"].path, found["analyze"].ready) == ("/t", None, True)
     assert (found["analyze"].max_seconds, found["analyze"].model) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "joined"),
+    [
+        ("", "/v1/models", "/v1/models"),
+        ("/v1", "/v1/models", "/v1/models"),
+        ("/gpu/v1", "/v1/models", "/gpu/v1/models"),
+        ("/gpu/v1", "/gpu/v1/models", "/gpu/v1/models"),
+        ("/gpu", "models", "/gpu/models"),
+        ("/v1", "/v10/models", "/v1/v10/models"),
+    ],
+)
+def test_a_path_is_put_behind_a_base_url_once(prefix, path, joined):
+    assert _joined(prefix, path) == joined
