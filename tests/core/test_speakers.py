@@ -260,6 +260,12 @@ def test_a_slip_of_a_second_goes_to_the_nearest():
     assert names(stitch_speakers([first, second])[0]) == ["S1", "S2", "S2", "S2"]
 
 
+def test_one_who_says_little_but_is_known_again_stays():
+    voices = {"a": basis(0), "b": basis(1)}
+    chunks = [DiarizedChunk(at, 30, [turn(0, 25, "a"), turn(27, 27.9, "b")], voices) for at in (0, 30)]
+    assert names(stitch_speakers(chunks)[0]) == ["S1", "S2", "S1", "S2"]
+
+
 def test_people_who_all_say_little_stay():
     chunks = [DiarizedChunk(0, 3, [turn(0, 1.5, "a")]), DiarizedChunk(3, 3, [turn(1, 2.5, "a")])]
     assert names(stitch_speakers(chunks)[0]) == ["S1", "S2"]

@@ -42,8 +42,6 @@ class RunningJob:
     def advance(self, fraction: float) -> None:
         """Progress goes forward only, and in hundredths, so that listeners hear of it a hundred times at most."""
         fraction = round(min(fraction, 1.0), 2) if fraction == fraction else 0.0  # noqa: PLR0124 - not a number
-        if fraction <= self.progress:
-            return
         with self._changed:
             if fraction > self.progress:
                 self.progress = fraction
