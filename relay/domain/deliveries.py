@@ -12,7 +12,7 @@ from msgspec import Struct
 from relay.domain.instants import whole
 
 RETRY_AFTER_SECONDS = (10, 60, 300, 1800, 7200, 21_600, 43_200, 86_400)
-"""How long after each failed try the next one follows; past the last the message is dead. 41 hours in all."""
+"""How long after each failed try the next one follows; past the last the message is dead. 45 hours in all."""
 JITTER = 0.2
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from relay.errors import UpstreamFailed
+from tests.flows.background import RECORDING, Pause, cancel, ended, job, submit, upload
 from tests.flows.live import FakeBackend, eventually, running
-from tests.flows.test_jobs import RECORDING, Pause, cancel, ended, job, submit, upload
 from tests.internet import Internet
 from tests.loopback import Server, json_reply, reply
 
