@@ -67,4 +67,4 @@ def closed(job: Job, now: datetime, *, window_hours: float, max_calls: int) -> b
 
 def account_at(account: str, at: datetime) -> str:
     """Sorts the jobs of one account by time. A space comes before every character of an account."""
-    return f"{account} {at:%Y-%m-%dT%H:%M:%S}"
+    return f"{account} {at.isoformat()[:19]}"

@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import falcon
@@ -86,6 +87,7 @@ def networks(texts: Sequence[str]) -> Networks:
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
+@lru_cache(4096)
 def _address(text: str) -> str:
     """An address in its plain form, without the port some proxies add; "" for what is none."""
     if text.startswith("["):
@@ -103,6 +105,7 @@ def _within(address: str, trusted: Networks) -> bool:
     return bool(address) and any(ipaddress.ip_address(address) in network for network in trusted)
 
 
+@lru_cache(4096)
 def _caller(address: str) -> str:
     """Who counts as one caller: an address, in IPv6 the /64 that one customer gets."""
     return str(ipaddress.ip_network(f"{address}/64", strict=False)) if ":" in address else address

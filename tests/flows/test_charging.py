@@ -329,3 +329,14 @@ def test_a_chunked_body_is_read_whole(live: Live, backend: FakeBackend, size: in
     reply = live.raw(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks + b"0\r\n\r\n")
     assert (reply.status, reply.charged) == (200, 1)
     assert len(backend.asked[0].messages[0]["content"]) == size
+
+
+def test_a_conversation_of_10_000_messages_passes_and_one_more_does_not(start) -> None:
+    backend = FakeBackend()
+    with start(backend) as live:
+        messages = [{"role": "user", "content": f"message {n}"} for n in range(10_001)]
+        headers = install("i")
+        reply = live.call("POST", "/relay/analyze", headers=headers, json={"messages": messages[:-1]})
+        assert reply.charged == 1
+        assert len(backend.asked[0].messages) == 10_000
+        assert_error(live.call("POST", "/relay/analyze", headers=headers, json={"messages": messages}), 422, "invalid")

@@ -117,7 +117,7 @@ def test_the_models_leave_memory_afterwards(heard):
     assert after < max(during) - 60
 
 
-def test_cut_in_two_with_an_overlap_it_is_as_good_as_whole(heard, stretch):
+def test_cut_in_two_with_an_overlap_the_same_two_are_found(stretch):
     """Without embeddings: by who speaks when in the overlap alone."""
     running = engine.Engine(engine.find_model(), idle_seconds=60)
     chunks = []
@@ -127,11 +127,11 @@ def test_cut_in_two_with_an_overlap_it_is_as_good_as_whole(heard, stretch):
     running.close()
     turns, _ = stitch_speakers(chunks)
     assert len({turn.speaker for turn in turns}) == 2
-    whole = diarization_error(heard.found.turns)
-    assert diarization_error(Turn(*turn) for turn in turns) <= 1.15 * whole
+    assert diarization_error(Turn(*turn) for turn in turns) <= 0.20
 
 
 def test_cut_into_many_and_numbered_anew_in_each_it_comes_back_whole(heard):
+    """What stitching by overlap itself adds to the error."""
     chunks = [
         DiarizedChunk(
             start,
