@@ -114,14 +114,13 @@ def whole(data: bytes) -> int:
     start = data.find(b"ontent-", 0, head)
     while start >= 0 and data[start + 7 : start + 14].lower() != b"length:":
         start = data.find(b"ontent-", start + 7, head)
-    if start < 0:
-        return head + 4 + _chunked(data, head)
-    length = int(data[start + 14 : data.find(b"\r", start)])
-    return head + 4 + length if len(data) >= head + 4 + length else 0
-
-
-def _chunked(data: bytes, head: int) -> int:
-    return 0
+    if start >= 0:
+        length = int(data[start + 14 : data.find(b"\r", start)])
+        return head + 4 + length if len(data) >= head + 4 + length else 0
+    if b"chunked" in data[:head].lower():
+        end = data.find(b"0\r\n\r\n", head + 4)
+        return end + 5 if end >= 0 else 0
+    return head + 4
 
 
 async def serve() -> None:

@@ -8,9 +8,19 @@ from pathlib import Path
 import pytest
 
 from relay.errors import CallerError, PluginError, RelayError, Unavailable
-from relay.ports.inference import TASKS, Audio, CallContext, ChatRequest, InferenceBackend, TranscribeRequest
+from relay.ports.inference import (
+    TASKS,
+    Audio,
+    CallContext,
+    ChatRequest,
+    Diarizer,
+    DiarizeRequest,
+    InferenceBackend,
+    TranscribeRequest,
+)
 
 PATIENCE = 60.0
+DIARIZE_PATIENCE = 110.0
 QUESTION = ChatRequest(
     messages=[{"role": "user", "content": "Summarise: We met on Monday. We agreed to ship on Friday."}],
     transcript="We met on Monday. We agreed to ship on Friday.",
@@ -60,14 +70,32 @@ class InferenceConformance:
         assert all(0 <= start <= end <= transcript.duration for start, end in times)
         assert sorted(recording.parent.iterdir()) == before, "scratch files are removed"
 
-    def test_a_file_that_is_no_recording_is_the_callers_mistake(
+    def test_turns_name_speakers_by_first_appearance_inside_the_recording(
         self, backend: InferenceBackend, recording: Path
     ) -> None:
-        if "transcribe" not in backend.tasks:
-            pytest.skip("this backend does not transcribe")
+        if not isinstance(backend, Diarizer) or "diarize" not in backend.tasks:
+            pytest.skip("this backend does not tell speakers apart")
+        before = sorted(recording.parent.iterdir())
+        found = backend.diarize(DiarizeRequest(Audio(recording, recording.name)), context(DIARIZE_PATIENCE))
+        assert found.turns
+        assert found.model
+        starts = [turn.start for turn in found.turns]
+        assert starts == sorted(starts)
+        assert all(0 <= turn.start <= turn.end <= found.duration for turn in found.turns)
+        seen = list(dict.fromkeys(turn.speaker for turn in found.turns))
+        assert seen == [f"S{n}" for n in range(1, len(seen) + 1)]
+        assert set(found.voices) <= set(seen)
+        assert sorted(recording.parent.iterdir()) == before, "scratch files are removed"
+
+    @pytest.mark.parametrize("task", ["transcribe", "diarize"])
+    def test_a_file_that_is_no_recording_is_the_callers_mistake(
+        self, backend: InferenceBackend, recording: Path, task: str
+    ) -> None:
+        if task not in backend.tasks:
+            pytest.skip(f"this backend does not {task}")
         recording.write_bytes(b"this is not sound" * 100)
         with pytest.raises(CallerError):
-            backend.transcribe(TranscribeRequest(Audio(recording, recording.name)), context())
+            _hear(backend, Audio(recording, recording.name), task)
 
     def test_an_answer_ends_with_one_finish_and_its_model(self, backend: InferenceBackend) -> None:
         if "analyze" not in backend.tasks:
@@ -99,6 +127,13 @@ class InferenceConformance:
             _call(backend, recording, context())
         except RelayError:
             return
+
+
+def _hear(backend: InferenceBackend, audio: Audio, task: str) -> None:
+    if isinstance(backend, Diarizer) and task == "diarize":
+        backend.diarize(DiarizeRequest(audio), context())
+    else:
+        backend.transcribe(TranscribeRequest(audio), context())
 
 
 def _call(backend: InferenceBackend, recording: Path, ctx: CallContext) -> None:

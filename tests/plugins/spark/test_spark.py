@@ -12,22 +12,11 @@ from relay_spark.settings import Settings
 from relay.errors import BlockedByUpstream, ConfigError, Unsupported, UpstreamFailed
 from relay.ports.inference import ChatRequest
 from relay.tables import Table
-from relay.testing.inference import InferenceConformance
 from tests.loopback import Raw, json_reply, reply
 
 from .conftest import COMPLETION, MODELS, TRANSCRIPT
 
 CHAT, MODEL_LIST, TRANSCRIBE = "/v1/chat/completions", "/v1/models", "/api/audio/transcribe"
-
-
-class TestConformance(InferenceConformance):
-    @pytest.fixture
-    def backend(self, backend):
-        return backend
-
-    @pytest.fixture
-    def recording(self, recording):
-        return recording
 
 
 def answering(**change):
