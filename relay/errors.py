@@ -27,8 +27,12 @@ RelayError
     ├── Unavailable          503  certain: nothing happened there. Try another
     ├── UpstreamFailed       502  certain: it answered, and the answer is a failure. Try another
     ├── BlockedByUpstream    422  it read the request and refused it
-    └── OutcomeUnknown       502  it may have happened. Never repeat it blindly
-        └── UpstreamTimeout  504
+    ├── OutcomeUnknown       502  it may have happened. Never repeat it blindly
+    │   └── UpstreamTimeout  504
+    └── RailError                 a payment rail failed
+        ├── RailUnavailable  503  certain: nothing happened there. Ask again later
+        ├── RailFailed       502  certain: it refused
+        └── RailOutcomeUnknown 502  it may have happened: only a look at the rail can tell
 """
 
 from __future__ import annotations
@@ -250,6 +254,25 @@ class OutcomeUnknown(PluginError):
 class UpstreamTimeout(OutcomeUnknown):
     status = 504
     code = "upstream_timeout"
+    retryable = True
+
+
+class RailError(PluginError):
+    origin = "rail"
+
+
+class RailUnavailable(RailError):
+    status = 503
+    code = "upstream_unavailable"
+    retryable = True
+
+
+class RailFailed(RailError):
+    code = "upstream_failed"
+
+
+class RailOutcomeUnknown(RailError):
+    code = "outcome_unknown"
     retryable = True
 
 

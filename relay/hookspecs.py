@@ -8,6 +8,7 @@ import pluggy
 
 from relay.ports.auth import AuthStrategy
 from relay.ports.inference import InferenceBackend
+from relay.ports.rails import Rail
 from relay.ports.space import Space
 from relay.ports.storage import Storage
 
@@ -35,6 +36,10 @@ class RelaySpecs:
     @hookspec
     def relay_inference_backends(self) -> Sequence[InferenceBackend]:  # type: ignore[empty-body]
         """Offer inference backends. Return a list; each `name` is unique over all plugins."""
+
+    @hookspec
+    def relay_rails(self) -> Sequence[Rail]:  # type: ignore[empty-body]
+        """Offer payment rails. Return a list; each `name` is unique, and its webhooks come to `/relay/NAME/webhook`."""
 
     @hookspec
     def relay_attach(self, space: Space) -> None:

@@ -20,6 +20,7 @@ from relay.errors import ConfigError, RelayError
 from relay.hookspecs import PROJECT, RelaySpecs
 from relay.ports.auth import AuthStrategy
 from relay.ports.inference import TASKS, InferenceBackend, Task
+from relay.ports.rails import Rail
 from relay.ports.space import Space
 from relay.ports.storage import Storage
 from relay.tables import Table
@@ -32,6 +33,7 @@ KINDS: dict[str, tuple[str, type[Any]]] = {
     "relay_storages": ("storage", Storage),
     "relay_auth_strategies": ("auth", AuthStrategy),
     "relay_inference_backends": ("inference", InferenceBackend),
+    "relay_rails": ("rail", Rail),
 }
 """Hook -> the kind of plugin that has it, and the port of what it returns."""
 ATTACH = "relay_attach"
@@ -63,6 +65,7 @@ class Registry:
     notes: tuple[str, ...] = field(default=())
     attach: dict[str, Callable[[Space], None]] = field(default_factory=dict)
     """Plugins that want a private space in the storage."""
+    rails: dict[str, Rail] = field(default_factory=dict)
 
 
 Offer = tuple[str, Any]
@@ -200,6 +203,7 @@ def _registry(
         _infos(config, points, known_storages, offers),
         tuple(notes),
         {impl.plugin_name: _attaching(impl) for impl in manager.hook.relay_attach.get_hookimpls()},
+        _by_name(offers["relay_rails"], "payment rails"),
     )
 
 

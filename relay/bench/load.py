@@ -23,7 +23,7 @@ FIRST_DATA = b"data:"
 
 class Job(Struct):
     """`requests`: whole HTTP requests; caller n sends number n over and over. Only what ends within `seconds` after
-    `warm_up` counts. `each`: stop every caller after so many requests instead."""
+    `warm_up` counts. `each`: stop every caller after so many requests instead, and count all."""
 
     port: int
     requests: list[bytes]
@@ -40,9 +40,13 @@ class Found(Struct):
     per_second: float
     p50: float
     p99: float
-    first_p50: float
-    first_p99: float
-    statuses: dict[int, int]
+    first_p50: float = 0.0
+    first_p99: float = 0.0
+    statuses: dict[int, int] = {}
+
+    @property
+    def refused(self) -> int:
+        return sum(count for status, count in self.statuses.items() if status != 200)
 
 
 class Caller:
@@ -53,9 +57,6 @@ class Caller:
     def __init__(self, request: bytes, left: int | None) -> None:
         self.request = request
         self.left = left
-        self.data = b""
-        self.sent = self.first = 0.0
-        self.socket = socket.socket()
 
     def connect(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
@@ -65,69 +66,79 @@ class Caller:
         self.data, self.first, self.sent = b"", 0.0, time.perf_counter()
         self.socket.sendall(self.request)
 
+    def receive(self) -> bool:
+        """Take what is there; True when the answer has ended, be it because the connection has."""
+        try:
+            piece = self.socket.recv(262_144)
+        except OSError:
+            piece = b""
+        self.data += piece
+        if not self.first and FIRST_DATA in self.data:
+            self.first = time.perf_counter()
+        return not piece or complete(self.data)
 
-def run(job: Job) -> Found:
-    """Raises TimeoutError when nothing at all comes back for a minute."""
-    poll = select.epoll()
-    callers: dict[int, Caller] = {}
-    took: list[float] = []
-    firsts: list[float] = []
-    statuses: Counter[int] = Counter()
+    @property
+    def status(self) -> int:
+        """0 for an answer that broke off."""
+        return int(self.data[9:12]) if complete(self.data) or until_close(self.data) else 0
 
-    def begin(caller: Caller) -> None:
-        caller.connect(job.port)
-        callers[caller.socket.fileno()] = caller
-        poll.register(caller.socket, select.EPOLLIN)
+
+class Load:
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._poll = select.epoll()
+        self._callers: dict[int, Caller] = {}
+        self._took: list[float] = []
+        self._firsts: list[float] = []
+        self._statuses: Counter[int] = Counter()
+        self._start = time.perf_counter() + job.warm_up
+        self._stop = self._start + job.seconds
+
+    def run(self) -> Found:
+        """Raises TimeoutError when nothing at all comes back for a minute."""
+        job = self._job
+        begun = time.perf_counter()
+        for n in range(job.callers):
+            self._begin(Caller(job.requests[n % len(job.requests)], job.each))
+        while self._callers:
+            ready = self._poll.poll(PATIENCE)
+            if not ready:
+                raise TimeoutError(f"the server on port {job.port} said nothing for {PATIENCE:.0f} s")
+            for fd, _ in ready:
+                if self._callers[fd].receive():
+                    self._ended(self._callers[fd])
+        seconds = job.seconds if job.each is None else time.perf_counter() - begun
+        times = (*percentiles(self._took), *percentiles(self._firsts))
+        return Found(len(self._took) / seconds, *times, statuses=dict(sorted(self._statuses.items())))
+
+    def _begin(self, caller: Caller) -> None:
+        caller.connect(self._job.port)
+        self._callers[caller.socket.fileno()] = caller
+        self._poll.register(caller.socket, select.EPOLLIN)
         caller.send()
 
-    def end(caller: Caller) -> None:
-        poll.unregister(caller.socket)
-        del callers[caller.socket.fileno()]
+    def _end(self, caller: Caller) -> None:
+        self._poll.unregister(caller.socket)
+        del self._callers[caller.socket.fileno()]
         caller.socket.close()
 
-    start = time.perf_counter() + job.warm_up
-    stop = start + job.seconds
-    for n in range(job.callers):
-        begin(Caller(job.requests[n % len(job.requests)], job.each))
-    while callers:
-        ready = poll.poll(PATIENCE)
-        if not ready:
-            raise TimeoutError(f"the server on port {job.port} said nothing for {PATIENCE:.0f} s")
-        for fd, _ in ready:
-            caller = callers[fd]
-            piece = _receive(caller.socket)
-            now = time.perf_counter()
-            caller.data += piece
-            if not caller.first and FIRST_DATA in caller.data:
-                caller.first = now
-            if piece and not complete(caller.data):
-                continue
-            status = int(caller.data[9:12]) if complete(caller.data) or _until_close(caller.data) else 0
-            if start <= now <= stop or job.each is not None:
-                statuses[status] += 1
-                if status == 200:
-                    took.append(now - caller.sent)
-                    firsts.append((caller.first or now) - caller.sent)
-            if caller.left is not None:
-                caller.left -= 1
-            if caller.left == 0 or (job.each is None and now > stop):
-                end(caller)
-            elif not piece or closes(caller.data):
-                end(caller)
-                begin(caller)
-            else:
-                caller.send()
-    seconds = job.seconds if job.each is None else time.perf_counter() - start
-    return Found(
-        len(took) / seconds, *_percentiles(took), *_percentiles(firsts), statuses=dict(sorted(statuses.items()))
-    )
-
-
-def _receive(connection: socket.socket) -> bytes:
-    try:
-        return connection.recv(262_144)
-    except OSError:
-        return b""
+    def _ended(self, caller: Caller) -> None:
+        now, status = time.perf_counter(), caller.status
+        counting = self._job.each is not None
+        if counting or self._start <= now <= self._stop:
+            self._statuses[status] += 1
+            if status == 200:
+                self._took.append(now - caller.sent)
+                self._firsts.append((caller.first or now) - caller.sent)
+        if caller.left is not None:
+            caller.left -= 1
+        if caller.left == 0 or (not counting and now > self._stop):
+            self._end(caller)
+        elif status == 0 or closes(caller.data) or until_close(caller.data):
+            self._end(caller)
+            self._begin(caller)
+        else:
+            caller.send()
 
 
 def complete(data: bytes) -> bool:
@@ -142,7 +153,7 @@ def complete(data: bytes) -> bool:
     return b"transfer-encoding: chunked" in head and data.endswith(b"\r\n0\r\n\r\n")
 
 
-def _until_close(data: bytes) -> bool:
+def until_close(data: bytes) -> bool:
     head, found, _ = data.lower().partition(b"\r\n\r\n")
     return bool(found) and b"content-length:" not in head and b"transfer-encoding:" not in head
 
@@ -151,13 +162,14 @@ def closes(data: bytes) -> bool:
     return b"\r\nconnection: close" in data[: data.find(b"\r\n\r\n")].lower()
 
 
-def _percentiles(seconds: list[float]) -> tuple[float, float]:
+def percentiles(seconds: list[float]) -> tuple[float, float]:
     """p50 and p99 in milliseconds; 0 without any."""
     if not seconds:
         return 0.0, 0.0
     ordered = sorted(seconds)
-    return tuple(ordered[ceil(len(ordered) * part) - 1] * 1000 for part in (0.5, 0.99))  # type: ignore[return-value]
+    half, most = (ordered[ceil(len(ordered) * part) - 1] * 1000 for part in (0.5, 0.99))
+    return half, most
 
 
 if __name__ == "__main__":
-    os.write(1, msgspec.json.encode(run(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))))
+    os.write(1, msgspec.json.encode(Load(msgspec.json.decode(sys.stdin.buffer.read(), type=Job)).run()))

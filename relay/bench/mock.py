@@ -49,7 +49,8 @@ MODELS = _json({"object": "list", "data": [{"id": "m", "object": "model", "creat
 ANSWER = message("application/json", f"Content-Length: {len(COMPLETION)}\r\n", COMPLETION)
 LIST = message("application/json", f"Content-Length: {len(MODELS)}\r\n", MODELS)
 STREAM_HEAD = message("text/event-stream", "Transfer-Encoding: chunked\r\n", b"")
-FIRST = _event({"role": "assistant", "content": ""}, None)
+# With a word in it: a gateway may hold back an event that says nothing.
+FIRST = _event({"role": "assistant", "content": "The "}, None)
 NEXT = _event({"content": "word "}, None)
 LAST = _event({}, "stop") + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 

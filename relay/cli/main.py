@@ -87,6 +87,21 @@ def sandbox(config: Path, data: Path | None, port: int) -> None:  # noqa: ARG001
     sys.exit(run(port))
 
 
+@cli.command()
+@places
+@click.option("--quick", is_flag=True, help="A minute less: whether it all works, not how fast.")
+@click.option("--rounds", type=click.IntRange(1, 100), help="Rounds, each with fresh processes [default: 3].")
+@click.option("--seconds", type=click.FloatRange(0.1, 600), help="How long each load lasts [default: 3].")
+@click.option("--litellm", type=click.Path(path_type=Path), help="LiteLLM's program [default: the one on PATH].")
+@click.option("--portkey", type=click.Path(path_type=Path), help="Portkey's start-server.js, or its folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(config: Path, data: Path | None, **options: Any) -> None:  # noqa: ARG001 - every command takes them
+    """Measure the relay beside its peers, on a fast upstream of its own."""
+    from relay.cli.bench import run
+
+    sys.exit(run(**options))
+
+
 @cli.group()
 def ledger() -> None:
     """Look after the books."""
