@@ -47,7 +47,7 @@ from relay.ports.inference import (
     Turn,
     Word,
 )
-from relay.ports.rails import Connectable, Delivery, Notice, Purchase, Rail, SavedCards, Snapshot, Step
+from relay.ports.rails import Connectable, Delivery, Notice, Purchase, Rail, SavedCards, Snapshot, Status, Step
 from relay.ports.space import Space, SpaceReadTx, SpaceTx
 from relay.ports.storage import (
     AlreadyExists,
@@ -59,6 +59,7 @@ from relay.ports.storage import (
     Storage,
     Tx,
 )
+from relay.rail_client import RailClient
 from relay.shapes.chat import openai_chat
 from relay.shapes.chunks import Chunk, Chunking, decoded, in_chunks
 from relay.shapes.endpoint import Endpoint
@@ -111,6 +112,7 @@ __all__ = [
     "PluginError",
     "Purchase",
     "Rail",
+    "RailClient",
     "RailFailed",
     "RailOutcomeUnknown",
     "RailUnavailable",
@@ -123,6 +125,7 @@ __all__ = [
     "SpaceReadTx",
     "SpaceTx",
     "SpeakerTurn",
+    "Status",
     "Step",
     "Storage",
     "StorageFull",

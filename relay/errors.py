@@ -277,8 +277,9 @@ class RailOutcomeUnknown(RailError):
 
 
 @contextmanager
-def boundary(plugin: str) -> Iterator[None]:
-    """Run a plugin's code: what it raises leaves as one of ours, with its name on it.
+def boundary(plugin: str, surprise: type[PluginError] = OutcomeUnknown) -> Iterator[None]:
+    """Run a plugin's code: what it raises leaves as one of ours, with its name on it; `surprise` for what it does not
+    explain.
 
     A surprise is "outcome unknown", never "failed": a stray KeyError may come after the work was done.
     Its text stays in the log, because nobody knows what it holds.
@@ -289,4 +290,4 @@ def boundary(plugin: str) -> Iterator[None]:
         raise
     except Exception as exc:
         log.exception("plugin_defect", plugin=plugin)
-        raise OutcomeUnknown(f"{plugin} failed in a way it does not explain; the operator finds it in the log") from exc
+        raise surprise(f"{plugin} failed in a way it does not explain; the operator finds it in the log") from exc

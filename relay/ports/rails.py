@@ -80,6 +80,10 @@ class Rail(Protocol):
 
     name: str
     currencies: frozenset[str] | None
+    id_field: str
+    """What the answer to a webhook calls the rail's id of an invoice: `invoiceId` (BTCPay) or `orderId` (Zaprite)."""
+    store: str
+    """Whose invoices are ours: what `Snapshot.store` must say; "" when that is not known."""
 
     def off(self) -> str | None:
         """Why it cannot sell now (not connected yet, no URL), in words for the operator; None when it can."""

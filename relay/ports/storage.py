@@ -52,6 +52,10 @@ COLLECTIONS: tuple[Collection, ...] = (
     Collection("pieces"),
     # Requests with an Idempotency-Key and the answers they got.
     Collection("idempotency", indexes=("created_at", "running_since"), blobs=("reply",)),
+    # What was bought. `invoice`: the rail, a space, and the rail's id; `pay`: hash of the return page's token.
+    Collection("orders", indexes=("account_at", "created_at", "next_check_at", "invoice", "pay", "review_at")),
+    # Every delivery of a payment service, with what became of it.
+    Collection("inbox", indexes=("at", "invoice")),
     # Messages to other servers that must arrive, and those that could not be delivered.
     Collection("outbox", indexes=("due_at", "dead_at")),
     Collection("plugin-data"),

@@ -1,0 +1,171 @@
+"""Looking at the rail: one look per order at a time, however many ask; who cannot wait is answered before it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+
+import structlog
+
+from relay.books import orders
+from relay.errors import RailError, RailUnavailable, RelayError, boundary
+from relay.ports.rails import Rail, Snapshot
+from relay.ports.storage import Storage
+from relay.services.settle import Settled, Settlement
+
+log = structlog.get_logger("relay.money")
+
+LOOKERS = 8
+MAX_WAITING = 4
+"""Deliveries that wait for a look at once; the next ones are answered `checking`."""
+MAX_QUEUED = 1000
+UNSIGNED_SECONDS = 3.0
+"""Between two looks that an unsigned nudge may cause at one order."""
+
+
+class Checks:
+    """`outage`: told once when a rail stops answering (True) and once when it answers again (False)."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        rails: Mapping[str, Rail],
+        settlement: Settlement,
+        outage: Callable[[str, bool], None] = lambda _rail, _down: None,
+    ) -> None:
+        self._storage = storage
+        self._rails = rails
+        self._settlement = settlement
+        self._outage = outage
+        self._pool = ThreadPoolExecutor(LOOKERS, "rail-look")
+        self._running: dict[str, Future[Settled]] = {}
+        self._again: set[str] = set()
+        self._looked: dict[str, float] = {}
+        self._down: set[str] = set()
+        # A look may end before its callback is set, which then runs at once, in the thread that has the lock.
+        self._lock = threading.RLock()
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+
+    def soon(self, order_id: str, *, signed: bool = True) -> Future[Settled] | None:
+        """A look at the order's invoice. One that runs already may have begun too early, so another follows it.
+
+        None: too many are queued, or an unsigned nudge came too soon after the last (one look follows by itself).
+        """
+        with self._lock:
+            running = self._running.get(order_id)
+            if running is not None:
+                self._again.add(order_id)
+                return running
+            if len(self._running) >= MAX_QUEUED:
+                return None
+            wait = self._looked.get(order_id, 0.0) + UNSIGNED_SECONDS - time.monotonic()
+            if not signed and wait > 0:
+                self._trail(order_id, wait)
+                return None
+            return self._begin(order_id)
+
+    def wait(self, order_id: str, seconds: float, *, signed: bool = True) -> Settled | None:
+        """The outcome, if it is there within `seconds` and not too many wait; None: it is still being looked at.
+
+        Raises what the look raised.
+        """
+        look = self.soon(order_id, signed=signed)
+        if look is None or not self._waiting.acquire(blocking=False):
+            return None
+        try:
+            return look.result(seconds)
+        except NotYet:
+            return None
+        finally:
+            self._waiting.release()
+
+    def now(self, order_id: str) -> Settled:
+        """Look and wait to the end. Raises RailError, NotFound or what the storage raises."""
+        look = self.soon(order_id)
+        if look is None:
+            raise RailUnavailable("too many payments are being looked at; try again in a moment", retry_after=10)
+        return look.result(60)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def is_down(self, rail: str) -> bool:
+        return rail in self._down
+
+    def _begin(self, order_id: str) -> Future[Settled]:
+        """The lock is held."""
+        look = self._running[order_id] = self._pool.submit(self._look, order_id)
+        look.add_done_callback(lambda _look: self._ended(order_id))
+        return look
+
+    def _ended(self, order_id: str) -> None:
+        with self._lock:
+            del self._running[order_id]
+            now = time.monotonic()
+            self._looked[order_id] = now
+            if len(self._looked) > MAX_QUEUED:
+                self._looked = {key: at for key, at in self._looked.items() if at > now - UNSIGNED_SECONDS}
+            if order_id in self._again:
+                self._again.discard(order_id)
+                try:
+                    self._begin(order_id)
+                except RuntimeError:
+                    return  # the relay is stopping; the sweep goes on with it after the start
+
+    def _trail(self, order_id: str, wait: float) -> None:
+        """The lock is held. One look after the pause, however many nudges come within it."""
+        if order_id in self._again:
+            return
+        self._again.add(order_id)
+
+        def later() -> None:
+            with self._lock:
+                self._again.discard(order_id)
+            try:
+                self.soon(order_id)
+            except RuntimeError:
+                return
+
+        timer = threading.Timer(wait, later)
+        timer.daemon = True
+        timer.start()
+
+    def _look(self, order_id: str) -> Settled:
+        order = self._storage.read(lambda tx: orders.get(tx, order_id))
+        if order is None or order.rail not in self._rails:
+            raise RailUnavailable("the payment service of this order is not enabled any more")
+        rail = self._rails[order.rail]
+        try:
+            with boundary(rail.name, RailUnavailable):
+                snapshot = self._ask(rail, order_id, order.invoice_id)
+        except RelayError as exc:
+            self._failed(rail.name, exc)
+            self._settlement.unanswered(order_id)
+            raise
+        self._answered(rail.name)
+        return self._settlement.apply(order_id, rail, snapshot)
+
+    def _ask(self, rail: Rail, order_id: str, invoice_id: str | None) -> Snapshot | None:
+        """By the rail's id; while we do not have it (the answer to our order was lost) by ours."""
+        return rail.find(order_id) if invoice_id is None else rail.fetch(invoice_id)
+
+    def _failed(self, rail: str, error: RelayError) -> None:
+        if not isinstance(error, RailError):
+            return
+        with self._lock:
+            first = rail not in self._down
+            self._down.add(rail)
+        if first:
+            log.warning("rail_down", rail=rail, code=error.code, error=error.message)
+            self._outage(rail, True)
+
+    def _answered(self, rail: str) -> None:
+        if rail not in self._down:
+            return
+        with self._lock:
+            self._down.discard(rail)
+        log.warning("rail_up", rail=rail)
+        self._outage(rail, False)
