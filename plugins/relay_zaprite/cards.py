@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import structlog
 
-from relay.api import RailClient, RailError, Space, SpaceTx
+from relay.api import PluginError, RailClient, Space, SpaceTx
 from relay_zaprite.orders import id_like, instant
 
 log = structlog.get_logger("relay.zaprite")
@@ -27,7 +27,7 @@ class Contacts:
         """None when there can be none now: the order is then made without one."""
         try:
             return self._known(email) or self._make(email)
-        except RailError as exc:
+        except PluginError as exc:
             log.warning("zaprite_contact_failed", error=exc.message, note="the buyer is not offered to keep a card")
             return None
 
@@ -35,7 +35,7 @@ class Contacts:
         """An order with this contact was refused. Forget it if Zaprite does not have it."""
         try:
             status, _ = self._client.ask("GET", contact_path(contact), secrets=[email])
-        except RailError:
+        except PluginError:
             return
         if status == 404 and self.space is not None:
             self.space.transact(lambda tx: tx.delete(_key(email)))

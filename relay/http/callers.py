@@ -10,12 +10,13 @@ from contextlib import contextmanager
 
 import falcon
 import structlog
-from limits import RateLimitItemPerHour, RateLimitItemPerMinute
+from limits import RateLimitItemPerHour
 from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
+from limits.strategies import FixedWindowRateLimiter
 
 from relay.books import accounts
 from relay.errors import BadIdentity, RelayError, TooMany, Unauthenticated, Unavailable
+from relay.http.rate import PerMinute
 from relay.identity import check_job_id
 from relay.ports.auth import AuthStrategy, Identity
 from relay.services.core import Core
@@ -31,8 +32,8 @@ class Callers:
         self._core = core
         self._strategies = core.registry.auth
         limits = core.settings.limits
-        self._per_minute = RateLimitItemPerMinute(limits.requests_per_minute) if limits.requests_per_minute else None
-        self._requests = MovingWindowRateLimiter(MemoryStorage())
+        self._amount = limits.requests_per_minute
+        self._requests = PerMinute(self._amount) if self._amount else None
         self._concurrent = limits.concurrent_calls
         self._running: Counter[str] = Counter()
         installs = limits.new_installs_per_address_per_hour
@@ -44,8 +45,8 @@ class Callers:
     def identify(self, req: falcon.Request) -> Identity:
         """Ask the strategies in the order of their rank, then the rate limit. Raises Unauthenticated or TooMany."""
         identity = req.env.get("relay.identity") or self._ask(req)
-        if self._per_minute is not None and not self._requests.hit(self._per_minute, identity.account):
-            raise TooMany(f"more than {self._per_minute.amount} requests in a minute; slow down", retry_after=10)
+        if self._requests is not None and (wait := self._requests.hit(identity.account)):
+            raise TooMany(f"more than {self._amount} requests in a minute; slow down", retry_after=wait)
         return identity
 
     def _ask(self, req: falcon.Request) -> Identity:

@@ -10,7 +10,7 @@ from typing import Any
 import falcon
 import msgspec
 
-from relay.errors import BadRequest
+from relay.errors import BadJSON, BadRequest
 from relay.ports.storage import Tx
 from relay.services.core import Core
 from relay.services.idempotency import Replay, Ticket, fingerprint
@@ -95,4 +95,8 @@ def once(core: Core, req: falcon.Request, resp: falcon.Response, account: str) -
 def json_meaning(req: falcon.Request) -> bytes:
     """The JSON body without its spelling: keys in order, no spaces."""
     raw: bytes = getattr(req.context, "raw", b"")
-    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted") if raw else b""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(raw), order="sorted") if raw else b""
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
+        # Reading it as a type skips fields it does not know, whatever is in them.
+        raise BadJSON(f"the body is not JSON: {exc}"[:300]) from None

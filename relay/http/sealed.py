@@ -15,6 +15,7 @@ from dataclasses import replace
 import falcon
 
 from relay.http.idempotency import HEADER, claim, json_meaning, replay
+from relay.ports.auth import Identity
 from relay.services.core import Core
 from relay.services.idempotency import Replay
 
@@ -23,8 +24,10 @@ JSON = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def once_sealed(core: Core, req: falcon.Request, resp: falcon.Response, account: str) -> Iterator[bool]:
+def once_sealed(core: Core, req: falcon.Request, resp: falcon.Response, identity: Identity) -> Iterator[bool]:
     """Like `once`: True when the stored answer was replayed and nothing is left to do."""
+    # A caller key has its own: what the owner of the account was told is not for it.
+    account = f"{identity.account}\0{identity.credential}" if identity.credential else identity.account
     claimed = claim(core, req, account, lambda: json_meaning(req))
     if claimed is None:
         yield False

@@ -12,7 +12,7 @@ from typing import IO, Any, Protocol
 import msgspec
 import structlog
 
-from relay.errors import Internal, RelayError
+from relay.errors import Internal, RelayError, StorageFull
 from relay.ports.inference import ChatRequest, Delta
 from relay.services.idempotency import Ticket
 from relay.services.infer import Stream
@@ -32,7 +32,7 @@ class Frames(Protocol):
 
     def done(self, result: dict[str, Any], reading: Reading, meta: dict[str, Any], paid: dict[str, Any]) -> bytes: ...
 
-    def failed(self, error: RelayError, request_id: str) -> bytes: ...
+    def failed(self, error: RelayError, request_id: str, charged: int) -> bytes: ...
 
 
 class RelayFrames:
@@ -44,8 +44,8 @@ class RelayFrames:
     def done(self, result: dict[str, Any], _reading: Reading, meta: dict[str, Any], paid: dict[str, Any]) -> bytes:
         return event("done", {"ok": True, "result": result, "meta": meta, "credits": paid})
 
-    def failed(self, error: RelayError, request_id: str) -> bytes:
-        return event("error", error.body(request_id, charged=1))
+    def failed(self, error: RelayError, request_id: str, charged: int) -> bytes:
+        return event("error", error.body(request_id, charged))
 
 
 def event(name: str, data: Any) -> bytes:
@@ -57,12 +57,18 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         path = folder / f"stream-{secrets.token_hex(8)}"
-        self._file: IO[bytes] = path.open("xb+")
-        path.unlink()
+        try:
+            self._file: IO[bytes] = path.open("xb+")
+            path.unlink()
+        except OSError as exc:
+            raise StorageFull(f"the answer could not be stored: {exc.strerror}", retry_after=60) from exc
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as exc:
+            raise StorageFull(f"the answer could not be stored: {exc.strerror}", retry_after=60) from exc
         self.size += len(data)
 
     def rewound(self) -> Any:
@@ -109,7 +115,12 @@ class EventStream:
         if self._ended or self._stored is None:
             self._release()
         else:
-            threading.Thread(target=self._finish, name="unread-stream", daemon=True).start()
+            try:
+                threading.Thread(target=self._finish, name="unread-stream", daemon=True).start()
+            except RuntimeError:
+                # No thread to be had: the retry goes on under the same charge.
+                self._stored[0].free()
+                self._release()
 
     def _finish(self) -> None:
         """Take the rest of an answer that somebody will ask for again."""
@@ -123,6 +134,7 @@ class EventStream:
         reading = Reading(self._stream.backend.name)
         meta = self._meta("")
         paid = self._stream.receipt.credits if self._stream.receipt else {}
+        charged = self._stream.receipt.charged if self._stream.receipt else 0
         complete = False
         try:
             for delta in self._stream:
@@ -136,11 +148,11 @@ class EventStream:
             self._store()
             complete = True
         except RelayError as exc:
-            last = self._frames.failed(exc, meta["request_id"])
+            last = self._frames.failed(exc, meta["request_id"], charged)
         except Exception:
             log.exception("stream_failed", id=meta["request_id"])
             error = Internal("something went wrong inside this relay; its log has the details under this request id")
-            last = self._frames.failed(error, meta["request_id"])
+            last = self._frames.failed(error, meta["request_id"], charged)
         self._ended = True
         if not complete and self._stored is not None:
             self._stored[0].free()

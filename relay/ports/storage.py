@@ -56,6 +56,9 @@ COLLECTIONS: tuple[Collection, ...] = (
     Collection("orders", indexes=("account_at", "created_at", "next_check_at", "invoice", "pay", "review_at")),
     # Every delivery of a payment service, with what became of it.
     Collection("inbox", indexes=("at", "invoice")),
+    # Discount codes by name; and which order uses which, by order. `due_at`: when a reservation is given back.
+    Collection("codes", indexes=("created_at",)),
+    Collection("redemptions", indexes=("due_at",)),
     # Messages to other servers that must arrive, and those that could not be delivered.
     Collection("outbox", indexes=("due_at", "dead_at")),
     Collection("plugin-data"),

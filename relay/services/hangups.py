@@ -6,7 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
+
 from relay.ports.inference import CallContext
+
+log = structlog.get_logger("relay.hangups")
 
 POLL_SECONDS = 0.2
 
@@ -45,5 +49,9 @@ class Hangups:
     def _run(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             for ctx in tuple(self._calls.values()):
-                if not ctx.cancelled.is_set() and ctx.gone():
-                    ctx.cancel()
+                try:
+                    if not ctx.cancelled.is_set() and ctx.gone():
+                        ctx.cancel()
+                except Exception:
+                    # A plugin's `stop` that raises must not end this for everybody else.
+                    log.exception("cancel_failed")

@@ -79,15 +79,16 @@ class Idempotency:
         name = hashlib.sha256(f"{account}\0{key}".encode()).hexdigest()
         ticket = Ticket(self._storage, self._running, name, fingerprint, iso(self._clock()) or "")
         self._running.add(ticket.owner)
-        found: Record | None = None
         try:
             found, durable = self._storage.submit(lambda tx: self._claim(tx, ticket))
-            if found is None:
-                return ticket
-            durable()
-        finally:
-            if ticket.record is None:
-                self._running.discard(ticket.owner)
+        except BaseException:
+            # Also where the record was written and taken back.
+            self._running.discard(ticket.owner)
+            raise
+        if found is None:
+            return ticket
+        self._running.discard(ticket.owner)
+        durable()
         reply = self._storage.open_blob(found.reply) if found.reply else None
         return Replay(found.status, found.headers, found.body.encode(), reply, found.tail.encode(), found.size)
 
@@ -96,7 +97,7 @@ class Idempotency:
         record, job = tx.get(COLL, ticket.name, Record), ""
         if record is not None and record.created_at > self._oldest():
             same = record.fingerprint == ticket.fingerprint
-            if not same and (record.state == "done" or record.owner in self._running):
+            if not same and (record.state == "done" or record.job or record.owner in self._running):
                 raise Invalid("this Idempotency-Key was used for another request", "", code="idempotency_mismatch")
             if record.state == "done":
                 return record
@@ -127,10 +128,18 @@ class Idempotency:
         gone = 0
         while n := self._storage.transact(lambda tx: _prune(tx, self._oldest())):
             gone += n
-        excess = self._storage.read(_total) - self._max_bytes
+        excess = self._total() - self._max_bytes
         while excess > 0 and (sizes := self._storage.transact(_drop_oldest)):
             excess, gone = excess - sum(sizes), gone + len(sizes)
         return gone
+
+    def _total(self) -> int:
+        """Bytes stored, counted page by page: nobody waits for the whole."""
+        total, after = 0, None
+        while rows := self._storage.read(lambda tx, after=after: tx.scan(COLL, None, after, limit=BATCH)):  # type: ignore[misc]
+            total += sum(doc.get("size", 0) for _, doc in rows)
+            after = rows[-1][0] + "\0"
+        return total
 
     def _oldest(self) -> str:
         return iso(self._clock() - timedelta(hours=KEEP_HOURS)) or ""
@@ -241,14 +250,6 @@ def _prune(tx: Tx, until: str) -> int:
         if doc.get("state") != "running":
             tx.delete(COLL, name)
     return sum(doc.get("state") != "running" for _, doc in rows)
-
-
-def _total(tx: ReadTx) -> int:
-    total, after = 0, None
-    while rows := tx.scan(COLL, None, after, limit=BATCH):
-        total += sum(doc.get("size", 0) for _, doc in rows)
-        after = rows[-1][0] + "\0"
-    return total
 
 
 def _drop_oldest(tx: Tx) -> list[int]:

@@ -98,6 +98,7 @@ class Infer:
         self._backends = backends
         self._routes = routes
         self._places = threading.BoundedSemaphore(max_calls)
+        self._listeners = threading.BoundedSemaphore(max(1, max_calls // 4))
         self.slots = {name: Slots(name, b.max_concurrent, b.queue_size) for name, b in backends.items()}
         self.breaker = Breaker(list(backends))
 
@@ -126,6 +127,17 @@ class Infer:
             yield
         finally:
             self._places.release()
+
+    @contextmanager
+    def listener(self) -> Iterator[None]:
+        """A place for somebody who only listens: a quarter of them at most. Raises QueueFull."""
+        if not self._listeners.acquire(blocking=False):
+            raise QueueFull("too many listen to jobs already; ask for the job itself now and then", retry_after=10)
+        try:
+            with self.place():
+                yield
+        finally:
+            self._listeners.release()
 
     def run(
         self,
@@ -212,6 +224,8 @@ class Infer:
         failures: list[RelayError] = []
         for backend in self.breaker.order(candidates):
             if backend.cost_class == COST_CLASS and not self._meter.claim_gemini(call):
+                # It may have been this call's to find out whether the backend is well again.
+                self.breaker.abandoned(backend.name)
                 failures.append(gemini_spent())
                 continue
             at, started = utcnow(), time.monotonic()

@@ -35,6 +35,8 @@ from relay.services.policy import Policy
 log = structlog.get_logger("relay.meter")
 
 Inputs = dict[str, int | float | str]
+PROMISED_CALLS = 10
+"""So often a broken answer may be asked for again under its charge, however few calls a job has."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Call:
 
     `held` waits until the hold is durable. `owner`: who answers for it, a process or `job:<id>`. `attempts` and
     `inputs` go into the job's record when the call ends. `cost`: what it weighs in a backend's queue.
+    `promised`: it ends what was charged before.
     """
 
     id: str
@@ -52,6 +55,7 @@ class Call:
     task: str
     owner: str
     held: Callable[[], None] = lambda: None
+    promised: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     inputs: Inputs = field(default_factory=dict)
     cost: float = 1.0
@@ -85,20 +89,23 @@ class Meter:
         self.owner = f"process:{secrets.token_hex(8)}"
         self._running: set[str] = set()
 
-    def begin(self, identity: Identity, name: str | None, task: str, also: Also | None = None) -> Call:
+    def begin(
+        self, identity: Identity, name: str | None, task: str, also: Also | None = None, *, under: str = ""
+    ) -> Call:
         """Take the job's hold, or join it. Raises PaymentRequired, Conflict (job_closed) or Forbidden (blocked).
 
         Nobody can spend the credit from here on; that the hold is on disk is waited for in `settle`, because a
         crash before that gives it back in either case. `also` is part of the transaction, run before the hold is
-        taken: it may change the call's `owner`.
+        taken: it may change the call's `owner`. `under`: the server id of the paid job that an unfinished answer was
+        charged to; its window does not matter then.
         """
         random = secrets.token_hex(20)
         call_id, anonymous = random[:16], f"job_{random[16:]}"
         self._running.add(call_id)
 
         def begin(tx: Tx) -> Call:
-            job_id = anonymous if name is None else self._job_id(tx, identity.account, name)
-            call = Call(call_id, identity, job_id, name or anonymous, task, self.owner)
+            job_id = under or (anonymous if name is None else self._job_id(tx, identity.account, name))
+            call = Call(call_id, identity, job_id, name or job_id, task, self.owner, promised=bool(under))
             if also is not None:
                 also(tx, call)
             self._begin(tx, call)
@@ -114,20 +121,26 @@ class Meter:
         return call
 
     def check(self, identity: Identity, name: str | None) -> None:
-        """Before something dear is done for a call: raises PaymentRequired if `begin` would have to. Holds nothing."""
-
-        def check(tx: ReadTx) -> bool:
-            job_id = "" if name is None else self._job_id(tx, identity.account, name)
-            job = jobs.get(tx, job_id)
-            if (job is not None and job.paid_at is not None) or holds.get(tx, job_id) is not None:
-                return True
-            account = current(accounts.get(tx, identity.account), self.policy.tiers, now)
-            tier = self.tier(account, identity, now)
-            return tiers.next_bucket(account, tier, allowance=identity.allowance) is not None
-
+        """Before something dear is done for a call: raises what `begin` would. Holds nothing."""
         now = self._clock()
-        if not self._storage.read(check):
-            raise self._nothing_left()
+        refusal = self._storage.read(lambda tx: self._refusal(tx, identity, name, now))
+        if refusal is not None:
+            raise refusal
+
+    def _refusal(self, tx: ReadTx, identity: Identity, name: str | None, now: datetime) -> RelayError | None:
+        job_id = "" if name is None else self._job_id(tx, identity.account, name)
+        job, rule = jobs.get(tx, job_id), self.policy.jobs
+        account = current(accounts.get(tx, identity.account), self.policy.tiers, now)
+        if account.blocked:
+            return blocked()
+        if job is not None and job.paid_at is not None:
+            over = closed(job, now, window_hours=rule.free_window_hours, max_calls=rule.max_calls)
+            return self._closed(job.name) if over else None
+        if holds.get(tx, job_id) is not None:
+            return None
+        tier = self.tier(account, identity, now)
+        left = tiers.next_bucket(account, tier, allowance=identity.allowance)
+        return self._nothing_left() if left is None else None
 
     def resume(self, call: Call) -> None:
         """Take up a call that `begin` made before a restart: its hold is this process's business again."""
@@ -215,7 +228,7 @@ class Meter:
         now, key = self._clock(), call.identity.account
         account = accounts.get(tx, key)
         if account is not None and account.blocked:
-            raise Forbidden("this account is blocked; ask the operator of this relay", code="blocked")
+            raise blocked()
         job = jobs.get(tx, call.job_id)
         if job is not None and job.paid_at is not None:
             self._follow_up(tx, call, job, now)
@@ -229,14 +242,19 @@ class Meter:
 
     def _follow_up(self, tx: Tx, call: Call, job: Job, now: datetime) -> None:
         rule = self.policy.jobs
-        if closed(job, now, window_hours=rule.free_window_hours, max_calls=rule.max_calls):
-            raise Conflict(
-                f"job {call.job_name} is closed: a paid job takes {rule.max_calls} calls within"
-                f" {rule.free_window_hours:g} hours. Start a new job id",
-                code="job_closed",
-            )
+        over = closed(job, now, window_hours=rule.free_window_hours, max_calls=rule.max_calls)
+        if job.calls >= max(rule.max_calls, PROMISED_CALLS) if call.promised else over:
+            raise self._closed(call.job_name)
         job.calls += 1
         jobs.put(tx, call.job_id, job)
+
+    def _closed(self, name: str) -> Conflict:
+        rule = self.policy.jobs
+        return Conflict(
+            f"job {name} is closed: a paid job takes {rule.max_calls} calls within"
+            f" {rule.free_window_hours:g} hours. Start a new job id",
+            code="job_closed",
+        )
 
     def _take(self, tx: Tx, call: Call, account: Account | None, now: datetime) -> None:
         key, policy = call.identity.account, self.policy
@@ -384,6 +402,10 @@ class Meter:
         hold = holds.get(tx, job)
         if hold is not None and (still := [call_id for call_id in lost if call_id in hold.calls]):
             self._end_calls(tx, hold, still, None)
+
+
+def blocked() -> Forbidden:
+    return Forbidden("this account is blocked; ask the operator of this relay", code="blocked")
 
 
 def charge_draft(hold: Hold, task: str) -> Draft:

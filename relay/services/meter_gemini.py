@@ -32,6 +32,8 @@ def claim(tx: Tx, call: Any, owner: str, policy: Policy, now: datetime) -> bool:
             return False
         cycle = account.cycle_started_at if tier.counts == "monthly" else None
         hold = Hold(job.account, call.job_id, "", now, {}, cycle, follow_up=True, name=job.name, task=call.task)
+    if hold.gemini and call.id in hold.gemini_calls:
+        return True
     hold.calls[call.id] = owner
     if not hold.gemini and not _count(account, hold, job, tier, allowance=call.identity.allowance):
         return False

@@ -204,7 +204,7 @@ def test_calls_of_tools_are_streamed_as_they_came() -> None:
 
 def test_a_stream_that_fails_sends_the_one_error_object() -> None:
     frames = ChunkFrames("req_abc", "default", 17, with_usage=True)
-    name, data, *rest = frames.failed(UpstreamFailed("it broke"), "req_abc").decode().split("\n")
+    name, data, *rest = frames.failed(UpstreamFailed("it broke"), "req_abc", 1).decode().split("\n")
     assert (name, rest) == ("event: error", ["", ""])
     error = json.loads(data.removeprefix("data: "))["error"]
     assert (error["code"], error["charged"]) == ("upstream_failed", 1)

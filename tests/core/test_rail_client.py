@@ -1,4 +1,4 @@
-"""The JSON client of the payment rails against a real server on loopback: what it sends, what each failure is called."""
+"""The JSON client of the payment rails against a real server on loopback: what it sends, what each failure is."""
 
 import gzip
 import shutil

@@ -82,8 +82,8 @@ class ChunkFrames:
             return self._chunk(choices, relay) + END
         return self._chunk(choices) + self._chunk([], {"usage": usage(reading.usage)} | relay) + END
 
-    def failed(self, error: RelayError, request_id: str) -> bytes:
-        return event("error", error.body(request_id, charged=1))
+    def failed(self, error: RelayError, request_id: str, charged: int) -> bytes:
+        return event("error", error.body(request_id, charged))
 
     def _chunk(self, choices: list[dict[str, Any]], more: dict[str, Any] | None = None) -> bytes:
         chunk: dict[str, Any] = {

@@ -111,13 +111,15 @@ class OneJob:
     def on_get_events(self, req: falcon.Request, resp: falcon.Response, job: str) -> None:
         identity = self._callers.identify(req)
         self._core.jobs.view(identity, job, result=False)
-        held = ExitStack()
-        held.enter_context(self._core.infer.place())
         gone = req.env.get("waitress.client_disconnected", _never)
         resp.content_type = "text/event-stream"
         resp.set_header("Cache-Control", "no-store")
         resp.set_header("X-Accel-Buffering", "no")
-        resp.stream = JobEvents(self._core, identity, job, request_id=req.context.request_id, gone=gone, held=held)
+        with ExitStack() as held:
+            held.enter_context(self._callers.one_call(req, identity))
+            held.enter_context(self._core.infer.listener())
+            place = held.pop_all()
+        resp.stream = JobEvents(self._core, identity, job, request_id=req.context.request_id, gone=gone, held=place)
 
 
 def received(req: falcon.Request, folder: Path) -> Received:

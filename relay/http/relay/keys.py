@@ -44,7 +44,10 @@ class Keys:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         identity = self._callers.identify(req)
         issuer, body = self._issuer, read_json(req, LabelBody)
-        with once_sealed(self._core, req, resp, identity.account) as replayed:
+        with (
+            self._callers.one_call(req, identity),
+            once_sealed(self._core, req, resp, identity) as replayed,
+        ):
             if not replayed:
                 with boundary("the key issuer"):
                     key, secret = issuer.mint(identity, body.label.strip())
@@ -65,7 +68,7 @@ class Keys:
     def on_post_rotate(self, req: falcon.Request, resp: falcon.Response, key_id: str) -> None:
         identity = self._callers.identify(req)
         issuer, body = self._issuer, read_json(req, RotateBody)
-        with once_sealed(self._core, req, resp, identity.account) as replayed:
+        with once_sealed(self._core, req, resp, identity) as replayed:
             if not replayed:
                 with boundary("the key issuer"):
                     key, secret = issuer.rotate(identity, key_id, body.grace_hours)

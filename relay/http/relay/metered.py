@@ -95,9 +95,10 @@ class Metered:
             if ask.prepare is not None:
                 self._core.meter.check(identity, req.context.job_name)
                 ask.prepare()
-            call = self._begin(req, identity, ask, ticket)
             ctx = self._context(req, ticket)
             until_answered.enter_context(self._core.hangups.watching(ctx))
+            # Last: from here on only `run` may fail, which gives the hold back.
+            call = self._begin(req, identity, ask, ticket)
             begun = b""
 
             def settling(done: Done) -> AlsoSettled | None:
@@ -134,17 +135,18 @@ class Metered:
             if ticket is not None:
                 until_begun.enter_context(ticket.freed())
             candidates = self._core.infer.candidates(ask.task, ask.backend, ask.model)
-            call = self._begin(req, identity, ask, ticket)
             ctx = self._context(req, ticket)
             watched = ExitStack()
             watched.enter_context(self._core.hangups.watching(ctx))
             until_begun.push(watched)
+            copy = None if ticket is None else Copy(self._core.spool_dir)
+            # Last: from here on only `stream` may fail, which gives the hold back.
+            call = self._begin(req, identity, ask, ticket)
 
             def charged(tx: Tx, _receipt: Receipt) -> None:
                 if ticket is not None:
                     ticket.charged(tx, call.job_id)
 
-            copy = None if ticket is None else Copy(self._core.spool_dir)
             stream = self._core.infer.stream(call, candidates, request, ctx, charged)
             held.push(watched.pop_all())
 
@@ -160,8 +162,8 @@ class Metered:
 
     def _begin(self, req: falcon.Request, identity: Identity, ask: Ask, ticket: Ticket | None) -> Call:
         """The hold. An unfinished answer under the same key goes on as a call of the job it was charged to."""
-        name = ticket.job if ticket is not None and ticket.job else req.context.job_name
-        call = self._core.meter.begin(identity, name, ask.task)
+        under = "" if ticket is None else ticket.job
+        call = self._core.meter.begin(identity, req.context.job_name, ask.task, under=under)
         call.inputs, call.cost = ask.inputs, ask.cost
         return call
 

@@ -74,9 +74,9 @@ class Line:
                 self._changed.wait(WAKE_SECONDS)
             if self._closed:
                 return None
-            job = self._waiting.pop().job
-            del self._entries[job]
-            return job
+            entry = self._waiting.pop()
+            self._entries.pop(entry.job, None)
+            return entry.job
 
     def remove(self, job: str) -> None:
         """Harmless when it does not wait any more."""
@@ -97,6 +97,9 @@ class Line:
             self._changed.notify_all()
 
     def _push(self, account: str, job: str) -> None:
+        before = self._entries.pop(job, None)
+        if before is not None:
+            self._waiting.remove(before)
         entry = self._entries[job] = _Entry(account, job)
         self._waiting.push(entry)
         self._changed.notify()

@@ -53,6 +53,7 @@ class Jobs:
         self._retention = settings.retention
         self._clock = clock
         self._running: dict[str, RunningJob] = {}
+        self._entering = threading.Lock()
         self._line = Line(rules.max_queued, rules.max_queued_per_account)
         self._endings = Endings(storage, meter, outbox, settings.relay.public_url, clock)
         self._directory = Directory(storage, self._line, self._running, receipts, self._retention.outputs_days, clock)
@@ -67,7 +68,9 @@ class Jobs:
             job_seconds=rules.job_seconds,
             max_bytes=settings.relay.max_upload_mb * 2**20,
         )
-        self._desk = Desk(storage, meter, infer, self._line, self._running, self._runner, rules.workers, clock)
+        self._desk = Desk(
+            storage, meter, infer, self._line, self._running, self._runner, rules.workers, clock, self._entering
+        )
         self._expired_until: datetime | None = None
         self._stopped = threading.Event()
 
@@ -132,12 +135,14 @@ class Jobs:
             self._endings.fail(call, CallerError("you cancelled this job", code=CANCELLED), "cancelled")
         except AlreadyEnded:
             return
-        self._line.remove(job_id)
-        job = self._running.get(job_id)
-        if job is not None and job.call.id == call.id:
-            job.cancel()
-            job.end("cancelled")
+        with self._entering:
+            job = self._running.get(job_id)
+            if job is None or job.call.id != call.id:
+                return
+            self._line.remove(job_id)
             forget(self._running, job)
+        job.cancel()
+        job.end("cancelled")
 
     def sweep(self) -> int:
         """Give back holds of jobs in the background that are gone or have ended."""

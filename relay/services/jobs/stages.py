@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from relay.crash import crash_point
-from relay.errors import QueueFull, RelayError
+from relay.errors import PaymentRequired, QueueFull
 from relay.ports.inference import Audio, CallContext, InferenceBackend, Segment, Task, Turn
 from relay.services import tasks
-from relay.services.infer import Done, Infer
+from relay.services.infer import CERTAIN, Done, Infer
 from relay.services.jobs import orders
 from relay.services.jobs.orders import AnalyzeJob, DiarizeJob, Order, RecapJob, TranscribeJob
 from relay.services.jobs.pieces import Pieces
@@ -129,7 +129,8 @@ class Run:
         while True:
             try:
                 return ask()
-            except RelayError:
+            except (*CERTAIN, PaymentRequired):
+                # Anything else may have happened, or was refused for good: never asked again.
                 if not any(attempt.code == QueueFull.code for attempt in self.call.attempts[before:]):
                     raise
                 del self.call.attempts[before:]

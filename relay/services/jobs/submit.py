@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Desk:
     runner: Runner
     workers: int
     clock: Callable[[], datetime]
+    entering: threading.Lock
+    """Held while a job that is on disk gets into memory, or one that was cancelled out of it."""
 
     def submit(
         self, identity: Identity, name: str | None, order: Order, upload: Upload | None, accepting: Accepting
@@ -86,8 +89,14 @@ class Desk:
                 self.line.give_up(identity.account)
                 raise
         crash_point("jobs.accepted")
-        self.running[call.job_id] = RunningJob(call.job_id, row)
-        self.line.put(identity.account, call.job_id)
+        with self.entering:
+            # It may have been cancelled since, and the next job of this id may be here already.
+            now = self.storage.read(lambda tx: work.get(tx, call.job_id))
+            if now is None or now.ended or now.call != call.id:
+                self.line.give_up(identity.account)
+            else:
+                self.running[call.job_id] = RunningJob(call.job_id, row)
+                self.line.put(identity.account, call.job_id)
         return accepted
 
     def _prepare(
