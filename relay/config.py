@@ -13,7 +13,7 @@ import tomli
 
 from relay.complaints import Complaints
 from relay.errors import ConfigError
-from relay.settings import RelaySettings, Settings, TierSettings
+from relay.settings import EventSettings, RelaySettings, Settings, TierSettings
 from relay.tables import Table, convert, is_reference
 
 
@@ -92,6 +92,10 @@ def _settings(raw: dict[str, Any]) -> tuple[Settings, list[str]]:
                 table = Table(value, name)
                 plain += table.plain_secrets
                 values[name] = _relay(table)
+            elif name == "events" and isinstance(value, dict):
+                table = Table(value, name)
+                plain += table.plain_secrets
+                values[name] = convert(table.plain(), EventSettings, name, table.missing())
             elif name == "tiers" and isinstance(value, dict):
                 values[name] = _tiers(value)
             else:
@@ -143,6 +147,8 @@ def _check(settings: Settings) -> None:
             ipaddress.ip_network(text, strict=False)
         except ValueError as exc:
             raise ConfigError(f"relay.trusted_proxies.{n}: {exc}") from None
+    if settings.events.url is not None and settings.events.secret is None:
+        raise ConfigError('events.secret: needed to sign events; set { env = "VAR" }, at least 16 characters')
     if settings.relay.reserve_threads >= settings.relay.threads:
         raise ConfigError(
             f"relay.reserve_threads: {settings.relay.reserve_threads} is not smaller than "

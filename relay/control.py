@@ -1,7 +1,8 @@
 """`DIR/relay.sock`: how the other commands ask a running relay. One JSON line in, JSON lines out.
 
-A request is `{"command": name}`. The answers are any number of `{"progress": [done, of]}`, then one
-`{"result": …}` or `{"error": message}`. The socket's mode is 0600: who owns the data dir may ask.
+A request is `{"command": name}`, with `"args": {name: value}` for a command that takes some. The answers are any
+number of `{"progress": [done, of]}`, then one `{"result": …}` or `{"error": message}`. The socket's mode is 0600: who
+owns the data dir may ask.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ ANSWER_SECONDS = 600
 AT_ONCE = 8
 
 Progress = Callable[[int, int], None]
-Command = Callable[[Progress], Any]
+Command = Callable[..., Any]
+"""Takes a Progress, and what else it needs by name. A wrong argument is its own to refuse."""
+
+
+class Request(msgspec.Struct):
+    command: str
+    args: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
@@ -101,12 +108,13 @@ class ControlServer:
             line = lines.readline(MAX_LINE)
         connection.settimeout(ANSWER_SECONDS)
         try:
-            command = self._commands[msgspec.json.decode(line)["command"]]
-        except (msgspec.DecodeError, LookupError, TypeError):
+            request = msgspec.json.decode(line, type=Request)
+            command = self._commands[request.command]
+        except (msgspec.DecodeError, LookupError):
             send({"error": "this relay does not know that command; is it another version?"})
             return
         try:
-            send({"result": command(lambda done, of: send({"progress": [done, of]}))})
+            send({"result": command(lambda done, of: send({"progress": [done, of]}), **request.args)})
         except RelayError as exc:
             send({"error": exc.message})
         except OSError:
@@ -116,7 +124,7 @@ class ControlServer:
             send({"error": f"the running relay failed: {type(exc).__name__}: {exc}"})
 
 
-def ask(data_dir: Path, command: str, progress: Progress = lambda _done, _of: None) -> Any:
+def ask(data_dir: Path, command: str, progress: Progress = lambda _done, _of: None, **args: Any) -> Any:
     """The running relay's answer; None when no relay runs on this data dir. Raises ConfigError with its error."""
     path = data_dir / NAME
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -129,7 +137,7 @@ def ask(data_dir: Path, command: str, progress: Progress = lambda _done, _of: No
         except OSError as exc:
             raise ConfigError(f"{path}: cannot ask the running relay: {exc.strerror or exc}") from None
         try:
-            connection.sendall(msgspec.json.encode({"command": command}) + b"\n")
+            connection.sendall(msgspec.json.encode({"command": command, "args": args}) + b"\n")
             with connection.makefile("rb") as lines:
                 return _result(lines, progress)
         except (OSError, msgspec.DecodeError) as exc:

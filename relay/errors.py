@@ -23,9 +23,10 @@ RelayError
 │   ├── StorageUnavailable   503
 │   └── StorageFull          507
 └── PluginError              5xx  a plugin, or the service behind it, failed
-    ├── Unsupported          503  certain: this backend cannot do that. Try another
+    ├── Unsupported          503  certain: this backend cannot do that. Try another (NoSuchModel: it has no such model)
     ├── Unavailable          503  certain: nothing happened there. Try another
     ├── UpstreamFailed       502  certain: it answered, and the answer is a failure. Try another
+    │   └── NotAccepted      502  certain: the service is well, this request fails there. Try another
     ├── BlockedByUpstream    422  it read the request and refused it
     ├── OutcomeUnknown       502  it may have happened. Never repeat it blindly
     │   └── UpstreamTimeout  504
@@ -232,6 +233,10 @@ class Unsupported(PluginError):
     code = "no_backend"
 
 
+class NoSuchModel(Unsupported):
+    """The model the caller named is not among this backend's."""
+
+
 class Unavailable(PluginError):
     status = 503
     code = "upstream_unavailable"
@@ -240,6 +245,13 @@ class Unavailable(PluginError):
 
 class UpstreamFailed(PluginError):
     retryable = True
+
+
+class NotAccepted(UpstreamFailed):
+    """The service is well; it is this request that fails there: refused as invalid, too long, or asking for an answer
+    that cannot be had. So it does not count against the service, and asking again does not help."""
+
+    retryable = False
 
 
 class BlockedByUpstream(PluginError):

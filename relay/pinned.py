@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Self
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests_hardened import Config, HTTPSession
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
@@ -119,7 +120,9 @@ class _PinnedAdapter(IPFilterAdapter):  # type: ignore[misc]
         super().__init__(is_https_proto=aim.scheme == "https")
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        place, options = super().build_connection_pool_key_attributes(request, verify, cert)
+        # A trusted URL passes by the filter of addresses, and by that alone.
+        kind: Any = HTTPAdapter if self._aim.trusted else IPFilterAdapter
+        place, options = kind.build_connection_pool_key_attributes(self, request, verify, cert)
         request.headers["Host"] = self._aim.authority
         if self._aim.scheme == "https":
             options["assert_hostname"] = options["server_hostname"] = self._aim.host

@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from relay.domain.events import EventKind
+
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 # Upper bounds keep every time inside what sockets, threads and dates can hold.
@@ -96,6 +98,15 @@ class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     accept_marked: bool = True
 
 
+class EventSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the operator's own server is told what happens; no `url`: nowhere. `kinds`: which events, empty: all."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+", max_length=2048)] | None = None
+    secret: Annotated[str, Meta(min_length=16)] | None = None
+    kinds: tuple[EventKind, ...] = ()
+    low_credits: Count = 2
+
+
 class RoutingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Names of backends in order of asking; None: all enabled ones, in the order of their tables."""
 
@@ -120,3 +131,4 @@ class Settings(Struct, frozen=True):
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    events: EventSettings = EventSettings()

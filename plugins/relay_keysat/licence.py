@@ -67,8 +67,9 @@ def parse(text: str) -> Licence:
     if len(signature) != SIGNATURE_BYTES:
         raise BadFormat(f"its signature has {len(signature)} bytes, not {SIGNATURE_BYTES}")
     version = payload[0] if payload else None
+    expires_at, entitlements = 0, tuple[str, ...]()
     if version == 1 and len(payload) == V1_BYTES:
-        head, expires_at, entitlements = payload, 0, ()
+        head = payload
     elif version == 2 and len(payload) >= V2_HEAD_BYTES:
         head, expires_at = payload[:42] + payload[50:82], int.from_bytes(payload[42:50])
         entitlements = _entitlements(payload)

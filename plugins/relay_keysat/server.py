@@ -50,7 +50,7 @@ class LicenceServer:
             try:
                 reply = self._client.request("GET", path, timeout=HEALTH_SECONDS / 2, max_bytes=MAX_BYTES)
             except PluginError as exc:
-                return Health(ok=False, detail=exc.message.replace("inference server", "licence server"))
+                return Health(ok=False, detail=f"the licence server gave no answer ({exc.code})")
             if reply.status != 404:
                 break
         if reply.status != 200:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import structlog
 
-from relay.api import PluginError, RailClient, Space, SpaceTx
+from relay.api import PluginError, Space, SpaceTx
+from relay_zaprite.client import Client
 from relay_zaprite.orders import id_like, instant
 
 log = structlog.get_logger("relay.zaprite")
@@ -19,7 +20,7 @@ log = structlog.get_logger("relay.zaprite")
 class Contacts:
     """A contact per email address, made once and remembered: Zaprite does not say what it does with a second one."""
 
-    def __init__(self, client: RailClient) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
         self.space: Space | None = None
 
@@ -31,13 +32,13 @@ class Contacts:
             log.warning("zaprite_contact_failed", error=exc.message, note="the buyer is not offered to keep a card")
             return None
 
-    def check(self, email: str, contact: str) -> None:
+    def refused(self, email: str, contact: str) -> None:
         """An order with this contact was refused. Forget it if Zaprite does not have it."""
         try:
-            status, _ = self._client.ask("GET", contact_path(contact), secrets=[email])
+            gone = self._client.contact(contact) is None
         except PluginError:
             return
-        if status == 404 and self.space is not None:
+        if gone and self.space is not None:
             self.space.transact(lambda tx: tx.delete(_key(email)))
 
     def _known(self, email: str) -> str | None:
@@ -47,9 +48,7 @@ class Contacts:
         return None if found is None else id_like(found.get("id"))
 
     def _make(self, email: str) -> str | None:
-        status, said = self._client.ask(
-            "POST", "/v1/contacts", json={"email": email, "legalName": email}, secrets=[email]
-        )
+        status, said = self._client.post("/v1/contacts", {"email": email, "legalName": email}, (email,))
         contact = id_like(said.get("id")) if isinstance(said, dict) else None
         if status >= 300 or contact is None:
             log.warning("zaprite_contact_failed", status=status, note="the buyer is not offered to keep a card")
@@ -76,8 +75,12 @@ def kept_card(contact: Mapping[str, Any], order_id: str, now: datetime) -> str |
     return None
 
 
-def contact_path(contact: str) -> str:
-    return f"/v1/contacts/{quote(contact, safe='')}"
+def card_is_gone(status: int, said: Any) -> bool:
+    """A refusal because the card is not kept any more, not because it does not pay. Zaprite documents neither."""
+    if status == 404:
+        return True
+    text = str(said.get("message") or "").lower() if isinstance(said, dict) else ""
+    return status != 402 and bool(re.search("payment ?profile", text)) and "declin" not in text
 
 
 def _key(email: str) -> str:

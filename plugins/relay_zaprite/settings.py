@@ -10,16 +10,15 @@ from msgspec import Meta
 from relay_zaprite.words import UNPAID
 
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
-Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,200}$")]
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,200}\Z")]
 """It is a part of a URL's path."""
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3,5}$")]
-Seconds = Annotated[float, Meta(gt=0, le=60)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`org_id` empty: not checked. `paid_statuses`: Zaprite's words that count as paid. `amount_fields`: where an
-    order says what it asks, the first that is there counts. `currencies` empty: whatever Zaprite takes. Times in
-    seconds."""
+    order says what it asks, the first that is there counts. `currencies` empty: whatever Zaprite takes.
+    """
 
     base_url: str = "https://api.zaprite.com"
     api_key: str | None = None
@@ -29,8 +28,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paid_statuses: Annotated[tuple[Text, ...], Meta(min_length=1)] = ("PAID", "COMPLETE", "OVERPAID")
     amount_fields: Annotated[tuple[Text, ...], Meta(min_length=1)] = ("totalAmount", "amount")
     currencies: tuple[Currency, ...] = ()
-    connect_timeout: Seconds = 5
-    read_timeout: Seconds = 20
 
     def __post_init__(self) -> None:
         if wrong := sorted(UNPAID & set(self.paid_statuses)):

@@ -117,6 +117,59 @@ def verify(config: Path, data: Path | None, as_json: bool) -> None:  # noqa: FBT
     sys.exit(run(Places(config, data), as_json=as_json))
 
 
+@cli.group()
+def codes() -> None:
+    """Discount codes."""
+
+
+@codes.command("list")
+@places
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_codes(config: Path, data: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the codes, the newest first."""
+    from relay.cli.codes import show
+
+    sys.exit(show(Places(config, data), as_json=as_json))
+
+
+@codes.command("create")
+@places
+@click.argument("code")
+@click.option("--percent", metavar="25", help="Take off this many percent.")
+@click.option("--off", metavar="5.00", help="Take off this amount.")
+@click.option("--price", metavar="3.00", help="Set this price.")
+@click.option("--free", is_flag=True, help="Make it free.")
+@click.option("--currency", metavar="USD", default="USD", show_default=True, help="Of --off and --price.")
+@click.option("--max-uses", type=click.IntRange(1, 1_000_000_000), help="How many orders may use it.")
+@click.option("--package", "products", multiple=True, metavar="ID", help="Only for this package; may be repeated.")
+@click.option("--tier", "tiers", multiple=True, metavar="NAME", help="Only for this tier; may be repeated.")
+@click.option("--starts", "starts_at", metavar="2026-01-31T12:00:00Z", help="Valid from then on.")
+@click.option("--expires", "expires_at", metavar="2026-02-28T12:00:00Z", help="No longer valid then.")
+@click.option("--label", help="A note for you.")
+def create_code(config: Path, data: Path | None, code: str, free: bool, currency: str, **options: Any) -> None:  # noqa: FBT001
+    """Make the discount code CODE: --percent, --off, --price or --free, one of them."""
+    from relay.cli.codes import create
+
+    kinds = {"percent": "percent", "off": "fixed", "price": "set_price"}
+    given = {kind: amount for name, kind in kinds.items() if (amount := options.pop(name)) is not None}
+    if free:
+        given["free"] = ""
+    if len(given) != 1:
+        raise click.UsageError("give --percent, --off, --price or --free, one of them")
+    ((kind, amount),) = given.items()
+    sys.exit(create(Places(config, data), code, kind, amount, currency, **options))
+
+
+@codes.command("disable")
+@places
+@click.argument("code")
+def disable_code(config: Path, data: Path | None, code: str) -> None:
+    """Let nobody use CODE any more."""
+    from relay.cli.codes import disable
+
+    sys.exit(disable(Places(config, data), code))
+
+
 def main() -> None:
     """Exit codes: 0 fine, 1 the operator must fix something, 2 wrong usage."""
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from relay import logs
+from relay.cli.codes import commands as code_commands
 from relay.cli.options import Places, make_data_dir
 from relay.cli.plugins import plugin_rows
 from relay.control import Command, ControlServer
@@ -117,6 +118,7 @@ def commands(core: Core) -> dict[str, Command]:
     return {
         "ledger.verify": lambda progress: verify(core.storage, progress),
         "plugins": lambda _progress: plugin_rows(core.registry, serving=True),
+        **code_commands(core.storage, core.settings),
     }
 
 

@@ -20,7 +20,7 @@ class Delivery(Struct, omit_defaults=True, gc=False):
     """One message under its delivery id. `body` is JSON text, `secret` signs it.
 
     Instants are whole seconds, as the storage indexes them. `due_at`: when the next try is due, None for a dead one.
-    `error`: why the newest try failed.
+    `error`: why the newest try failed. `trusted`: the URL is the operator's own setting, so it may be a private one.
     """
 
     url: str
@@ -33,6 +33,7 @@ class Delivery(Struct, omit_defaults=True, gc=False):
     dead_at: datetime | None = None
     tries: int = 0
     error: str = ""
+    trusted: bool = False
 
     @property
     def host(self) -> str:

@@ -47,7 +47,7 @@ class Code(Struct, omit_defaults=True, gc=False):
 
 
 class Redemption(Struct, omit_defaults=True, gc=False):
-    """The use of a code by one order, under the order's id. `due_at`: when a reservation is given back at the latest."""
+    """The use of a code by one order, under the order's id. `due_at`: when a reservation is given back."""
 
     code: str
     state: Literal["reserved", "redeemed", "cancelled"]
@@ -108,6 +108,8 @@ def has_room(code: Code) -> bool:
 
 def gives_all(code: Code) -> bool:
     """Does it make some price 0 whatever that price is?"""
-    return code.kind == "free" or (code.kind == "percent" and code.value == WHOLE) or (
-        code.kind == "set_price" and code.value == 0
+    return (
+        code.kind == "free"
+        or (code.kind == "percent" and code.value == WHOLE)
+        or (code.kind == "set_price" and code.value == 0)
     )

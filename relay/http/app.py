@@ -10,6 +10,7 @@ from relay.http import errors
 from relay.http.admin.credits import AdminCredits
 from relay.http.admin.guard import Guard
 from relay.http.admin.hardware import HardwareQueue
+from relay.http.admin.payments import Payments, Reconcile
 from relay.http.admin.session import Login, Logout, Status
 from relay.http.callers import Callers
 from relay.http.context import Context
@@ -17,27 +18,43 @@ from relay.http.metrics import MetricsPage
 from relay.http.openai.audio import Transcriptions
 from relay.http.openai.chat import ChatCompletions
 from relay.http.openai.models import Models
+from relay.http.pay import Pay
 from relay.http.relay.analyze import Analyze
+from relay.http.relay.checkout import Shop
 from relay.http.relay.credits import OwnCredits
 from relay.http.relay.jobs import OneJob, OwnJobs
 from relay.http.relay.keys import Keys
 from relay.http.relay.public import Capabilities, Health, Policy, Ready, ReceiptKey
 from relay.http.relay.recordings import Diarize, Transcribe
 from relay.http.relay.users import Users
+from relay.http.webhooks import Webhooks
 from relay.services.core import Core
+
+App = falcon.App[Any, Any]
 
 
 def create_app(core: Core) -> falcon.App[Any, Any]:
-    app: falcon.App[Any, Any] = falcon.App(middleware=[Context(core), Guard(core)], cors_enable=False)
+    app: App = falcon.App(middleware=[Context(core), Guard(core)], cors_enable=False)
     app.resp_options.secure_cookies_by_default = False
     errors.install(app)
     callers = Callers(core)
+    _open_routes(app, core)
+    _inference_routes(app, core, callers)
+    _account_routes(app, core, callers)
+    _money_routes(app, core, callers)
+    _admin_routes(app, core)
+    return app
 
+
+def _open_routes(app: App, core: Core) -> None:
     app.add_route("/relay/health", Health(core))
     app.add_route("/relay/ready", Ready(core))
     app.add_route("/relay/policy", Policy(core))
     app.add_route("/relay/capabilities", Capabilities(core))
     app.add_route("/relay/receipts/key", ReceiptKey(core))
+
+
+def _inference_routes(app: App, core: Core, callers: Callers) -> None:
     app.add_route("/relay/transcribe", Transcribe(core, callers))
     app.add_route("/relay/diarize", Diarize(core, callers))
     app.add_route("/relay/analyze", Analyze(core, callers))
@@ -47,6 +64,14 @@ def create_app(core: Core) -> falcon.App[Any, Any]:
     app.add_route("/relay/jobs/{job}", job)
     app.add_route("/relay/jobs/{job}/events", job, suffix="events")
 
+    models = Models(core, callers)
+    app.add_route("/relay/v1/models", models)
+    app.add_route("/relay/v1/models/{model:path}", models, suffix="one")
+    app.add_route("/relay/v1/chat/completions", ChatCompletions(core, callers))
+    app.add_route("/relay/v1/audio/transcriptions", Transcriptions(core, callers))
+
+
+def _account_routes(app: App, core: Core, callers: Callers) -> None:
     own = OwnCredits(core, callers)
     app.add_route("/relay/credits", own)
     app.add_route("/relay/credits/history", own, suffix="history")
@@ -56,24 +81,43 @@ def create_app(core: Core) -> falcon.App[Any, Any]:
     app.add_route("/relay/keys/{key_id}", keys, suffix="one")
     app.add_route("/relay/keys/{key_id}/rotate", keys, suffix="rotate")
 
-    models = Models(core, callers)
-    app.add_route("/relay/v1/models", models)
-    app.add_route("/relay/v1/models/{model:path}", models, suffix="one")
-    app.add_route("/relay/v1/chat/completions", ChatCompletions(core, callers))
-    app.add_route("/relay/v1/audio/transcriptions", Transcriptions(core, callers))
-
     users = Users(core, callers)
     app.add_route("/relay/users/{user}", users)
     app.add_route("/relay/users/{user}/tier", users, suffix="tier")
     app.add_route("/relay/users/{user}/tier/extend", users, suffix="extend")
     app.add_route("/relay/users/{user}/credits", users, suffix="credits")
 
+
+def _money_routes(app: App, core: Core, callers: Callers) -> None:
+    shop = Shop(core, callers)
+    app.add_route("/relay/credits/packages", shop, suffix="packages")
+    app.add_route("/relay/credits/checkout", shop, suffix="package")
+    app.add_route("/relay/tier/checkout", shop, suffix="tier")
+    app.add_route("/relay/invoices", shop, suffix="invoices")
+    app.add_route("/relay/invoices/{invoice}", shop, suffix="invoice")
+    webhooks = Webhooks(core)
+    app.add_route("/relay/{rail}/webhook", webhooks)
+    app.add_route("/relay/{rail}/webhook/{token}", webhooks)
+    app.add_route("/pay/{token}", Pay(core))
+
+
+def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/login", Login(core))
     app.add_route("/admin/logout", Logout(core))
     app.add_route("/admin/status", Status())
     app.add_route("/admin/hardware-queue", HardwareQueue(core))
     app.add_route("/metrics", MetricsPage(core))
+    payments = Payments(core)
+    app.add_route("/admin/payments", payments)
+    app.add_route("/admin/payments/inbox", payments, suffix="inbox")
+    app.add_route("/admin/payments/{order}", payments, suffix="one")
+    app.add_route("/admin/payments/{order}/recheck", payments, suffix="recheck")
+    app.add_route("/admin/payments/{order}/credit", payments, suffix="credit")
+    app.add_route("/admin/payments/{order}/reverse", payments, suffix="reverse")
+    app.add_route("/admin/payments/{order}/dismiss", payments, suffix="dismiss")
+    reconcile = Reconcile(core)
+    app.add_route("/admin/reconcile", reconcile)
+    app.add_route("/admin/{rail}/rescan", reconcile, suffix="rescan")
     accounts = AdminCredits(core)
     app.add_route("/admin/credits", accounts)
     app.add_route("/admin/credits/grant", accounts, suffix="grant")
-    return app

@@ -7,6 +7,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import falcon
 import structlog
@@ -15,10 +16,10 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from relay.books import accounts
-from relay.errors import BadIdentity, RelayError, TooMany, Unauthenticated, Unavailable
+from relay.errors import AuthRejected, BadIdentity, RelayError, TooMany, Unauthenticated, Unavailable
 from relay.http.rate import PerMinute
 from relay.identity import check_job_id
-from relay.ports.auth import AuthStrategy, Identity
+from relay.ports.auth import AuthStrategy, Identity, LicenceKeeper
 from relay.services.core import Core
 
 log = structlog.get_logger("relay.http")
@@ -31,6 +32,10 @@ class Callers:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._strategies = core.registry.auth
+        for strategy in self._strategies:
+            if isinstance(strategy, LicenceKeeper) and (unknown := strategy.tiers - core.settings.tiers.keys()):
+                note = "there is no such tier; these licences get what the account's own row says"
+                log.warning("licence_tiers_unknown", strategy=strategy.name, tiers=sorted(unknown), note=note)
         limits = core.settings.limits
         self._amount = limits.requests_per_minute
         self._requests = PerMinute(self._amount) if self._amount else None
@@ -55,8 +60,24 @@ class Callers:
             with _asking(strategy):
                 identity = strategy.identify(headers)
             if identity is not None:
-                return identity
+                return self._as_the_licence(identity) if identity.credential else identity
         raise Unauthenticated("no credentials: send X-Recap-Install-Id, or the headers your operator gave you")
+
+    def _as_the_licence(self, identity: Identity) -> Identity:
+        """A caller key of a licence has the licence's tier and end, whatever they were when it was made."""
+        if not identity.account.startswith("lic:"):
+            return identity
+        for strategy in self._strategies:
+            if isinstance(strategy, LicenceKeeper):
+                with _asking(strategy):
+                    licence = strategy.verdict_for(identity.account)
+                if licence is not None:
+                    return replace(licence, strategy=identity.strategy, credential=identity.credential)
+        raise AuthRejected(
+            "the licence this key was made with is not known here; call once with the licence itself",
+            code="bad_license",
+            details={"reason": "not_found"},
+        )
 
     def require_operator(self, req: falcon.Request) -> None:
         """The operator's own key, whatever else is sent."""

@@ -50,7 +50,7 @@ class Pay:
         order = self._core.storage.read(lambda tx: orders.get(tx, order_id))
         if order is not None and order.fulfilled_at is None and order.rail:
             with contextlib.suppress(RelayError):  # the page shows what is known; the sweep looks again
-                self._core.checks.wait(order_id, WAIT_SECONDS, signed=False)
+                self._core.till.checks.wait(order_id, WAIT_SECONDS, signed=False)
             order = self._core.storage.read(lambda tx: orders.get(tx, order_id))
         assert order is not None
         resp.content_type = "text/html; charset=utf-8"

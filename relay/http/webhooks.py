@@ -17,4 +17,4 @@ class Webhooks:
     def on_post(self, req: falcon.Request, resp: falcon.Response, rail: str, token: str = "") -> None:
         """The size was limited before the body was read."""
         delivery = Delivery(req.bounded_stream.read(), lower_headers(req), token)
-        answer(resp, self._core.deliveries.receive(rail, delivery))
+        answer(resp, self._core.till.deliveries.receive(rail, delivery))

@@ -45,6 +45,21 @@ class AuthStrategy(Protocol):
         """True when the request carries the operator's own credential; AuthRejected when a wrong one."""
 
 
+@runtime_checkable
+class LicenceKeeper(Protocol):
+    """What an auth strategy offers besides when its accounts are licences (`lic:…`): a caller key made for such an
+    account is worth what the licence is worth at the time of the call.
+
+    `tiers`: what its licences may grant; one that is not configured is said at the start.
+    """
+
+    tiers: frozenset[str]
+
+    def verdict_for(self, account: str) -> Identity | None:
+        """Who the licence's own bearer would be now; None for a licence it has never seen. Raises AuthRejected for one
+        that is no longer good, and Unavailable when that cannot be told."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallerKey:
     """A key a caller made for an app of theirs; never the secret itself.

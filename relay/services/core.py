@@ -27,6 +27,7 @@ from relay.services.metrics import Metrics
 from relay.services.outbox import Outbox
 from relay.services.policy import Policy
 from relay.services.receipts import Receipts
+from relay.services.till import Till
 from relay.services.verify import adopt_outside_changes
 
 log = structlog.get_logger("relay")
@@ -59,6 +60,7 @@ class Core:
         self.receipts = Receipts(self.storage)
         self.outbox = Outbox(self.storage)
         self.jobs = Jobs(self.storage, self.meter, self.infer, self.outbox, self.receipts, settings, data_dir)
+        self.till = Till(self.storage, self.policy, settings, registry.rails, self.outbox)
         self.credits = Credits(self.storage, self.policy)
         self.admin = Admin(self.storage, settings.relay.admin_password)
         self.housekeeping = Housekeeping(
@@ -67,7 +69,12 @@ class Core:
             self.policy,
             settings.retention,
             self.idempotency,
-            chores=[Chore("job-holds", self.jobs.sweep), Chore("job-results", self.jobs.prune, every=240)],
+            chores=[
+                Chore("job-holds", self.jobs.sweep),
+                Chore("job-results", self.jobs.prune, every=240),
+                Chore("codes", self.till.discounts.sweep),
+                Chore("inbox", self.till.prune, every=240),
+            ],
         )
 
     def start(self) -> None:
@@ -79,6 +86,7 @@ class Core:
         self.idempotency.sweep()
         self.jobs.start()
         self.outbox.start()
+        self.till.start()
         self._reindex_if_tiers_changed()
         self.housekeeping.start()
 
@@ -104,6 +112,7 @@ class Core:
 
     def close(self) -> None:
         self.jobs.stop()
+        self.till.stop()
         self.outbox.stop()
         self.housekeeping.stop()
         self.hangups.stop()

@@ -25,8 +25,8 @@ def hindrance(tx: Tx, order: Order, known: Tiers, now: datetime) -> str:
     return "tier_conflict" if running not in {"core", order.tier} else ""
 
 
-def fulfil(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime) -> int:
-    """Give it; returns the number of the ledger entry."""
+def fulfil(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime, actor: str = "") -> int:
+    """Give it; returns the number of the ledger entry. `actor`: the person who decided so, else it was the rail."""
     account = accounts.get(tx, order.account)
     fresh = account is None
     account = account or new_account(now)
@@ -39,11 +39,11 @@ def fulfil(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime) -> 
         same = account.tier_snapshot == order.tier
         end = tiers.extended_end(account, order.period_days, now) if same else now + timedelta(days=order.period_days)
         drafts += tiers.change_tier(account, known, order.tier, now, expires=end, fresh=fresh, reason=order.title)
-    _save(tx, order, order_id, account, drafts, known, now)
+    _save(tx, order, order_id, account, drafts, known, now, actor)
     return account.entries
 
 
-def take_back(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime) -> tuple[int, int]:
+def take_back(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime, actor: str = "") -> tuple[int, int]:
     """Take back what is left of it, never below zero; returns the credits taken and those owed."""
     account = accounts.get(tx, order.account) or new_account(now)
     drafts = tiers.refresh(account, known, now)
@@ -60,12 +60,12 @@ def take_back(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime) 
         over = left is None or left <= now
         name, expires = ("core", None) if over else (order.tier, left)
         drafts += tiers.change_tier(account, known, name, now, expires=expires, reason="payment taken back")
-    _save(tx, order, order_id, account, drafts, known, now)
+    _save(tx, order, order_id, account, drafts, known, now, actor)
     return taken, owed
 
 
 def _save(
-    tx: Tx, order: Order, order_id: str, account: Account, drafts: list[Draft], known: Tiers, now: datetime
+    tx: Tx, order: Order, order_id: str, account: Account, drafts: list[Draft], known: Tiers, now: datetime, actor: str
 ) -> None:
-    actor = f"rail:{order.rail}" if order.rail else "relay"
+    actor = actor or (f"rail:{order.rail}" if order.rail else "relay")
     accounts.save(tx, order.account, account, known, now, drafts, actor=actor, reference=order_id)

@@ -29,6 +29,7 @@ from relay.errors import Conflict, Forbidden, PaymentRequired, RelayError
 from relay.ports.auth import Identity
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services import meter_gemini
+from relay.services.events import Events
 from relay.services.metrics import Metrics
 from relay.services.policy import Policy
 
@@ -81,10 +82,12 @@ class Meter:
         policy: Policy,
         clock: Callable[[], datetime] = utcnow,
         metrics: Metrics | None = None,
+        events: Events | None = None,
     ) -> None:
         self._storage = storage
         self.policy = policy
         self._metrics = metrics or Metrics()
+        self._events = events
         self._clock = clock
         self.owner = f"process:{secrets.token_hex(8)}"
         self._running: set[str] = set()
@@ -331,6 +334,8 @@ class Meter:
         else:
             drafts = [charge_draft(hold, call.task)]
             account.held -= 1
+            if self._events is not None:
+                self._events.spent(tx, key, account, self.tier(account, call.identity, now), 1, call.job_id)
         if hold.follow_up and job is not None:
             job.gemini = hold.gemini or job.gemini
             job.bucket = hold.bucket or job.bucket

@@ -38,9 +38,16 @@ class Send(Protocol):
 class Outbox:
     """One worker finds what is due; each message is sent in a thread of its own, up to 8, and 2 to one host."""
 
-    def __init__(self, storage: Storage, send: Send = fetch.post, clock: Callable[[], datetime] = utcnow) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        send: Send = fetch.post,
+        clock: Callable[[], datetime] = utcnow,
+        send_trusted: Send = fetch.post_trusted,
+    ) -> None:
         self._storage = storage
         self._send = send
+        self._send_trusted = send_trusted
         self._clock = clock
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -48,11 +55,31 @@ class Outbox:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
-    def add(self, tx: Tx, *, url: str, body: bytes, secret: str, kind: str, reference: str) -> str:
-        """Store a message within `tx`; return its delivery id. `body` is JSON. Call `nudge` after the commit."""
-        key, now = f"dlv_{secrets.token_hex(12)}", self._clock()
-        tx.insert(book.COLL, key, Delivery(url, body.decode(), secret, kind, reference, created_at=now, due_at=now))
+    def add(
+        self,
+        tx: Tx,
+        *,
+        url: str,
+        body: bytes,
+        secret: str,
+        kind: str,
+        reference: str,
+        key: str | None = None,
+        trusted: bool = False,
+    ) -> str:
+        """Store a message within `tx`; return its delivery id. `body` is JSON. Call `nudge` after the commit.
+
+        `key`: the delivery id, for a body that names it. `trusted`: the operator named this URL in the settings, so
+        it may lead into a private network; never for a URL that a caller sent.
+        """
+        key, now = key or f"dlv_{secrets.token_hex(12)}", self._clock()
+        row = Delivery(url, body.decode(), secret, kind, reference, created_at=now, due_at=now, trusted=trusted)
+        tx.insert(book.COLL, key, row)
         return key
+
+    def waiting(self, tx: ReadTx) -> int:
+        """How many messages are to be sent."""
+        return book.counts(tx)[0]
 
     def nudge(self) -> None:
         """Something was added: look now instead of at the next round."""
@@ -146,8 +173,9 @@ class Outbox:
             "X-Relay-Delivery": key,
             "X-Relay-Signature": signature(row.secret, body, int(self._clock().timestamp())),
         }
+        send = self._send_trusted if row.trusted else self._send
         try:
-            status = self._send(row.url, body, headers, timeout=SEND_SECONDS)
+            status = send(row.url, body, headers, timeout=SEND_SECONDS)
         except RelayError as exc:
             return exc.message
         except Exception as exc:  # noqa: BLE001 - its text may hold the URL with whatever secrets are in it

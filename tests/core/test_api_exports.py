@@ -30,8 +30,8 @@ EXPORTS = set(
     cut_on_silence decode hookimpl read_settings write_wav DiarizedChunk SpeakerTurn stitch_speakers
     Chunk Chunking Endpoint HTTPStream ServerName decoded in_chunks openai_chat openai_models transcribe_in_chunks
     CallerKey Diarization Diarizer DiarizeRequest Forbidden KeyIssuer NotFound Space SpaceReadTx SpaceTx Turn
-    BadRequest Connectable Delivery Money Notice Purchase Rail RailClient RailFailed RailOutcomeUnknown RailUnavailable
-    SavedCards Snapshot Status Step Unauthenticated money
+    BadRequest Connectable Delivery Money Notice Purchase Rail RailClient RailError RailFailed
+    RailOutcomeUnknown RailUnavailable SavedCards Snapshot Status Step Unauthenticated money
     """.split()  # noqa: SIM905 - a list of fifty quoted names is no help to anyone
 )
 

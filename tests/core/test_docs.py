@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from relay.settings import (
+    EventSettings,
     JobSettings,
     LimitSettings,
     ReconcileSettings,
@@ -64,6 +65,7 @@ OPTIONS = {
     "limits": LimitSettings,
     "retention": RetentionSettings,
     "reconcile": ReconcileSettings,
+    "events": EventSettings,
 }
 
 

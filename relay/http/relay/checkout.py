@@ -45,7 +45,7 @@ class Shop:
 
     def on_get_packages(self, req: falcon.Request, resp: falcon.Response) -> None:
         self._callers.identify(req)
-        sellers = self._core.checkout.sellers
+        sellers = self._core.till.checkout.sellers
         packages = [
             msgspec.to_builtins(package) | {"rails": sellers(package.currency)}
             for package in self._core.settings.packages
@@ -71,12 +71,12 @@ class Shop:
         if before is not None and len(before) > 200:
             raise BadRequest("before must be the next of an earlier page", details={"path": "before"})
         key = None if before is None else f"{identity.account} {before}"
-        invoices, following = self._core.checkout.page(identity.account, key, limit)
+        invoices, following = self._core.till.checkout.page(identity.account, key, limit)
         answer(resp, {"ok": True, "invoices": invoices, "next": following})
 
     def on_get_invoice(self, req: falcon.Request, resp: falcon.Response, invoice: str) -> None:
         identity = self._callers.identify(req)
-        answer(resp, {"ok": True, "invoice": self._core.checkout.own(identity.account, invoice)})
+        answer(resp, {"ok": True, "invoice": self._core.till.checkout.own(identity.account, invoice)})
 
     def _buy(
         self, req: falcon.Request, resp: falcon.Response, identity: Any, kind: str, product: str, body: Buying
@@ -86,4 +86,4 @@ class Shop:
         wish = Wish(kind, product, body.rail, body.code, body.redirect_url, body.email)
         with once(self._core, req, resp, identity.account) as change:
             if not change.replayed:
-                answer(resp, {"ok": True, "invoice": self._core.checkout.start(identity, wish)}, 201)
+                answer(resp, {"ok": True, "invoice": self._core.till.checkout.start(identity, wish)}, 201)

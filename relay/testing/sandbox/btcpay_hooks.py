@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -115,7 +114,6 @@ class Webhooks:
         self._clock = clock
         self._version = version
         self._speed = speed
-        self._lock = threading.Lock()
 
     def emit(self, store: str, event: str, invoice: str, metadata: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
         """Tell everyone who wants to know."""
@@ -161,7 +159,10 @@ class Webhooks:
 
     def post(self, webhook: Webhook, raw: bytes, signed: str | None) -> Attempt:
         """One POST. `signed`: the signature's header, None for no header."""
-        headers = {"content-type": "application/json", "user-agent": f"BTCPayServer/{'.'.join(map(str, self._version()))}"}
+        headers = {
+            "content-type": "application/json",
+            "user-agent": f"BTCPayServer/{'.'.join(map(str, self._version()))}",
+        }
         if signed is not None:
             headers["BTCPay-Sig"] = signed
         return post(webhook.url, raw, headers, TIMEOUT_SECONDS)

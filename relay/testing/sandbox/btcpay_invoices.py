@@ -12,7 +12,15 @@ from decimal import ROUND_HALF_UP, ROUND_UP, Decimal, InvalidOperation
 from typing import Any
 
 CONFIRMATIONS = {"HighSpeed": 0, "MediumSpeed": 1, "LowMediumSpeed": 2, "LowSpeed": 6}
-RATES = {"BTC": "1", "SATS": "100000000", "USD": "65000", "EUR": "60000", "GBP": "52000", "CHF": "58000", "JPY": "9750000"}
+RATES = {
+    "BTC": "1",
+    "SATS": "100000000",
+    "USD": "65000",
+    "EUR": "60000",
+    "GBP": "52000",
+    "CHF": "58000",
+    "JPY": "9750000",
+}
 """Units of the currency for one bitcoin. Others are unknown."""
 DIGITS = {"BTC": 8, "SATS": 0, "JPY": 0}
 METHODS = ("BTC-CHAIN", "BTC-LN", "BTC-LNURL")
@@ -78,7 +86,7 @@ class Payment:
 
 @dataclass(slots=True)
 class Invoice:
-    """`amount` None: a top-up, settled by any payment. `tolerance`: how many percent may be missing.
+    """`top_up`: settled by any payment; `amount` is None until then. `tolerance`: how many percent may be missing.
 
     `before`: what a read showed before the last change of the status, for a read that comes too early.
     """
@@ -103,10 +111,11 @@ class Invoice:
     payments: list[Payment] = field(default_factory=list)
     refunds: list[dict[str, Any]] = field(default_factory=list)
     before: dict[str, Any] = field(default_factory=dict)
+    top_up: bool = False
 
     @property
-    def top_up(self) -> bool:
-        return self.amount is None
+    def type(self) -> str:
+        return "TopUp" if self.top_up else "Standard"
 
     @property
     def rate(self) -> Decimal:
@@ -182,11 +191,11 @@ def confirm(invoice: Invoice, blocks: int, now: float, emit: Emit) -> None:
 
 
 def _confirm(invoice: Invoice, payment: Payment, now: float, emit: Emit) -> None:
-    if payment.status == "Processing" and payment.confirmations >= invoice.needed(payment):
-        if now < invoice.monitored:
-            payment.status = "Settled"
-            told = {"afterExpiration": payment.received >= invoice.expires, "paymentMethodId": payment.method}
-            emit("InvoicePaymentSettled", **told, payment=payment.view())
+    if payment.status != "Processing" or payment.confirmations < invoice.needed(payment) or now >= invoice.monitored:
+        return
+    payment.status = "Settled"
+    told = {"afterExpiration": payment.received >= invoice.expires, "paymentMethodId": payment.method}
+    emit("InvoicePaymentSettled", **told, payment=payment.view())
 
 
 def update(invoice: Invoice, now: float, emit: Emit) -> None:

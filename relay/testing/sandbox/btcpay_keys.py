@@ -90,7 +90,8 @@ def callback_fields(key: Key, user: str) -> list[tuple[str, str]]:
 
 
 def page(title: str, body: str) -> Reply:
-    text = f'<!doctype html><html><head><meta charset="utf-8"><title>{html.escape(title)}</title></head><body>{body}</body></html>'
+    head = f'<!doctype html><html><head><meta charset="utf-8"><title>{html.escape(title)}</title></head>'
+    text = f"{head}<body>{body}</body></html>"
     return Reply(200, text.encode(), {"content-type": "text/html; charset=utf-8"})
 
 
@@ -100,7 +101,8 @@ def consent_page(asked: Asked, stores: Sequence[tuple[str, str]], action: str) -
     boxes = ""
     if asked.selective:
         boxes = "".join(
-            f'<p><label><input type="checkbox" name="store" value="{html.escape(ident)}" checked> {html.escape(name)}</label></p>'
+            f'<p><label><input type="checkbox" name="store" value="{html.escape(ident)}" checked>'
+            f" {html.escape(name)}</label></p>"
             for ident, name in stores
         )
     return page(

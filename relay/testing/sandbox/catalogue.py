@@ -10,6 +10,7 @@ SERVICES = (
     "relay.testing.sandbox.spark:Spark",
     "relay.testing.sandbox.openai:OpenAI",
     "relay.testing.sandbox.gemini:Gemini",
+    "relay.testing.sandbox.btcpay:BTCPay",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,14 @@ def control(box: Sandbox, method: str, path: str, query: dict[str, str], body: B
     for service in box.services.values():
         actions["GET", service.name] = lambda service=service: json_reply(service.state())  # type: ignore[misc]
         actions["PUT", service.name] = lambda service=service: _configure(service, body.json())  # type: ignore[misc]
+        for action, does in service.actions().items():
+            actions["POST", f"{service.name}/{action}"] = lambda does=does: _act(does, body)  # type: ignore[misc]
     if (method, name) not in actions:
         raise Refusal(404, f"there is no {method} {path}; GET {CONTROL} says what there is")
     try:
         return actions[method, name]()
+    except TimeoutError as exc:
+        raise Refusal(504, str(exc)) from None
     except (ValueError, TypeError) as exc:
         raise Refusal(400, str(exc)) from None
 
@@ -66,6 +71,14 @@ def _configure(service: Any, changes: Any) -> Reply:
     return json_reply(service.state())
 
 
+def _act(does: Callable[..., Any], body: Body) -> Reply:
+    options = body.json() if body.size else {}
+    if not isinstance(options, dict):
+        raise Refusal(400, "send a JSON object")
+    said = does(**options)
+    return json_reply({"ok": True} if said is None else said)
+
+
 def overview(box: Sandbox) -> str:
     """The services with their routes and faults, and the control routes, as plain text."""
     lines = ["The relay's sandbox plays these services:", ""]
@@ -73,6 +86,7 @@ def overview(box: Sandbox) -> str:
         lines.append(f"{box.url}/{service.name}    {service.title}")
         lines += [f"    {route.name:<16} {route.method:<6} {route.pattern}" for route in service.routes()]
         lines += [f"    fault {name}: {does}" for name, does in service.faults.items()]
+        lines += [f"    action {name}: {_first_line(does)}" for name, does in service.actions().items()]
         lines.append("")
     lines += ["Faults of every service (POST /_sandbox/faults):", ""]
     for name, (does, options) in COMMON.items():
@@ -89,6 +103,13 @@ def overview(box: Sandbox) -> str:
         "    GET    /_sandbox/counts    calls, and how many were answered in full and well (billed)",
         "    POST   /_sandbox/reset     forget everything",
         "    GET    /_sandbox/<service> what can be set there; PUT changes it",
+        "    POST   /_sandbox/<service>/<action>  what happens there, with the action's parameters as JSON",
         "",
     ]
     return "\n".join(lines)
+
+
+def _first_line(does: Callable[..., Any]) -> str:
+    options = ", ".join(inspect.signature(does).parameters)
+    about = (does.__doc__ or "").strip().partition("\n")[0]
+    return f"{about} ({options})" if options else about

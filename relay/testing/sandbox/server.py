@@ -90,7 +90,7 @@ class _Connection(BaseHTTPRequestHandler):
             if path == CONTROL or path.startswith(f"{CONTROL}/"):
                 self._control(path, query)
             else:
-                self._play(path, query)
+                self._play(path, query, parts.query)
         except Cut as exc:
             self._close(reset=exc.reset)
 
@@ -105,7 +105,7 @@ class _Connection(BaseHTTPRequestHandler):
                 reply = json_reply({"error": exc.message}, exc.status)
             self._send(reply, [_whole(reply)])
 
-    def _play(self, path: str, query: dict[str, str]) -> None:
+    def _play(self, path: str, query: dict[str, str], raw_query: str) -> None:
         box = self.server.box
         name, _, rest = path.lstrip("/").partition("/")
         rest = f"/{rest}"
@@ -132,7 +132,9 @@ class _Connection(BaseHTTPRequestHandler):
         with contextlib.ExitStack() as stack:
             body = stack.enter_context(contextlib.closing(Body(headers.get("content-type", ""))))
             base, until_end = f"{box.url}/{name}", stack.enter_context
-            call = Call(self.command, rest, query, headers, params, base, body, record, own, self._sleep, until_end)
+            call = Call(
+                self.command, rest, query, headers, params, base, body, record, own, self._sleep, until_end, raw_query
+            )
             try:
                 self._serve(service, route, call, fault, stack)
             except (HungUp, ConnectionError, TimeoutError):

@@ -120,6 +120,8 @@ class Call:
     """Wait so many seconds; raises HungUp as soon as the client hangs up, and Cut when the sandbox closes."""
     until_end: Callable[[AbstractContextManager[Any]], Any]
     """Enter a context that is left when the answer has been sent, or could not be."""
+    query_string: str = ""
+    """The query as it was sent, for names that are repeated: `query` has their last value."""
 
     def has_fault(self, name: str) -> bool:
         return self.fault is not None and self.fault.name == name
@@ -194,6 +196,14 @@ class Service:
         """`PUT /_sandbox/<name>`. ValueError with a message for what cannot be."""
         if changes:
             raise ValueError(f"{self.name} has nothing to set")
+
+    def actions(self) -> Mapping[str, Callable[..., Any]]:
+        """`POST /_sandbox/<name>/<action>`: what happens in the service's own world, such as a buyer who pays.
+
+        Called with the members of the JSON object that was sent; the answer is what they return, as JSON. ValueError
+        with a message for what cannot be.
+        """
+        return {}
 
     def reset(self) -> None:
         """`POST /_sandbox/reset`: forget everything and be as new."""
