@@ -116,7 +116,7 @@ def _received(order: Mapping[str, Any], currency: str) -> Money | None:
 
 def _money(units: Any, currency: str) -> Money | None:
     """A whole number of smallest units, or nothing: `true`, 10.5 and "1000" are no amounts."""
-    if  not isinstance(units, int) or not 0 <= units <= MAX_UNITS or not currency:
+    if isinstance(units, bool) or not isinstance(units, int) or not 0 <= units <= MAX_UNITS or not currency:
         return None
     return Money(units, currency)
 

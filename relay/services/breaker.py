@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from relay.domain.instants import iso, utcnow
-from relay.errors import OutcomeUnknown, RelayError, Unavailable, UpstreamFailed
+from relay.errors import NotAccepted, OutcomeUnknown, RelayError, Unavailable, UpstreamFailed
 
 FAILURES = 5
 FIRST_SECONDS = 10.0
@@ -92,7 +92,7 @@ class Breaker:
 
     def failed(self, name: str, error: RelayError) -> None:
         """Only the service's own failures count: not what it cannot do, what it refused, or what the caller did."""
-        if not isinstance(error, SERVICE_FAILURES):
+        if not isinstance(error, SERVICE_FAILURES) or isinstance(error, NotAccepted):
             self.abandoned(name)
             return
         circuit, now = self._circuits[name], self._clock()

@@ -172,3 +172,16 @@ def test_a_month_or_tier_that_changes_before_gemini_is_asked_keeps_the_books_bal
     books.verified()
     books.answer()
     books.verified()
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_call_that_claims_again_and_again_is_noted_once(books, paid):
+    """As a job does while it waits for a full queue."""
+    if paid:
+        books.answer(job="j")
+    call = books.begin(job="j")
+    for _ in range(5):
+        assert books.meter.claim_gemini(call)
+    assert books.storage.read(lambda tx: tx.get("holds", call.job_id))["gemini_calls"] == [call.id]
+    assert books.settle(call, "local").credits["gemini_remaining"] == 1
+    books.verified()

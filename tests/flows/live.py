@@ -264,6 +264,7 @@ def running(
     limits: str = NO_LIMITS,
     plugins: str = "",
     before: Callable[[Any], None] = lambda app: None,
+    rails: Sequence[Any] = (),
 ) -> Iterator[Live]:
     """Serve with these backends (or with those of `plugins`) until the block ends; a second call on the same
     folder goes on with its data. `relay`: lines of the [relay] table. `before`: what to do to the app before its
@@ -276,6 +277,8 @@ def running(
         by_name = {backend.name: backend for backend in backends}
         routes = {task: tuple(b for b in backends if task in b.tasks) for task in TASKS}
         registry = replace(registry, backends=by_name, routes=routes)
+    if rails:
+        registry = replace(registry, rails={rail.name: rail for rail in rails})
     core = Core(config, registry, folder / "data")
     core.start()
     app = create_app(core)

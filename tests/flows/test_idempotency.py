@@ -1,10 +1,12 @@
 """Idempotency-Key: the same request again is the same answer, byte for byte, for one credit."""
 
+import shutil
 import threading
 
 import pytest
 
 from relay.errors import OutcomeUnknown, UpstreamFailed
+from relay.services.meter import PROMISED_CALLS
 from tests.flows.fake_backend import FakeBackend
 from tests.flows.live import OPERATOR, assert_error, at_once, eventually, install, multipart, running, wav
 from tests.flows.sse import chunks, events
@@ -178,6 +180,69 @@ def test_a_stream_that_broke_runs_again_under_the_same_charge(start) -> None:
         assert live.credits("i")["total"] == 9
         assert backend.calls == 2
         assert ask(live, stream=True).headers["idempotent-replayed"] == "true"
+        live.assert_balanced()
+
+
+@pytest.mark.parametrize("rule", ["max_calls = 1", "free_window_hours = 0"])
+def test_a_stream_that_broke_is_finished_under_its_charge_however_few_calls_a_job_has(start, rule) -> None:
+    backend = FakeBackend()
+    backend.pieces = ["begun ", OutcomeUnknown("lost")]
+    named = KEY | {"X-Recap-Job-Id": "my-job"}
+    with start(backend, settings=f"[jobs]\n{rule}\n") as live:
+        assert events(ask(live, headers=named, stream=True).body)[-1][0] == "error"
+        assert_error(ask(live, headers={"X-Recap-Job-Id": "my-job"}), 409, "job_closed")
+        backend.pieces = ["begun ", "and ended"]
+        name, done = events(ask(live, headers=named, stream=True).body)[-1]
+        assert (name, done["credits"]["charged"], done["meta"]["job_id"]) == ("done", 0, "my-job")
+        assert live.credits("i")["total"] == 9
+        live.assert_balanced()
+
+
+def test_a_stream_that_never_ends_is_not_asked_for_without_end(start) -> None:
+    backend = FakeBackend()
+    backend.pieces = ["begun ", OutcomeUnknown("lost")]
+    with start(backend, settings="[jobs]\nmax_calls = 1\n") as live:
+        while (reply := ask(live, stream=True)).status == 200:
+            assert backend.calls <= PROMISED_CALLS
+        assert_error(reply, 409, "job_closed")
+        assert backend.calls == PROMISED_CALLS
+        assert live.credits("i")["total"] == 9
+
+
+def test_the_key_of_a_stream_that_broke_is_for_no_other_request(start) -> None:
+    backend = FakeBackend()
+    backend.pieces = ["begun ", OutcomeUnknown("lost")]
+    with start(backend) as live:
+        assert events(ask(live, stream=True, prompt="one").body)[-1][0] == "error"
+        backend.pieces = ["begun ", "and ended"]
+        assert_error(ask(live, stream=True, prompt="two"), 422, "idempotency_mismatch")
+        name, done = events(ask(live, stream=True, prompt="one").body)[-1]
+        assert (name, done["credits"]["charged"]) == ("done", 0)
+        assert backend.calls == 2
+        assert live.credits("i")["total"] == 9
+        live.assert_balanced()
+
+
+def test_a_stream_whose_copy_cannot_be_made_is_507_and_holds_nothing(start) -> None:
+    backend = FakeBackend()
+    with start(backend) as live:
+        shutil.rmtree(live.core.spool_dir)
+        assert_error(ask(live, stream=True), 507, "storage_full", "relay")
+        assert (live.holds(), live.credits("i")["total"], backend.calls) == (0, 10, 0)
+        live.core.spool_dir.mkdir()
+        assert events(ask(live, stream=True).body)[-1][0] == "done"
+        live.assert_balanced()
+
+
+@pytest.mark.parametrize("value", [b"1e999", b"9" * 5000, b'"\xff"'], ids=["1e999", "5000 digits", "broken UTF-8"])
+@pytest.mark.parametrize("path", ["/relay/analyze", "/relay/jobs", "/relay/users/u/credits"])
+def test_a_body_without_a_meaning_is_400_also_where_nobody_reads_it(start, path, value) -> None:
+    backend = FakeBackend()
+    with start(backend) as live:
+        body = b'{"task": "analyze", "prompt": "x", "amount": 5, "unknown": ' + value + b"}"
+        headers = (OPERATOR if "users" in path else install("i")) | KEY | {"Content-Type": "application/json"}
+        assert_error(live.call("POST", path, body, headers), 400, "bad_json")
+        assert backend.calls == 0
         live.assert_balanced()
 
 

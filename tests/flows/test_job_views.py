@@ -46,22 +46,44 @@ def test_events_of_an_ended_job_end_at_once(live):
     assert [name for name, _ in events(live, done["id"])] == ["state", "done"]
 
 
-def test_listeners_are_bounded_and_give_their_place_back(start, backend):
+def listen(live, name):
+    sock = live.connect()
+    sock.sendall(f"GET /relay/jobs/{name}/events HTTP/1.1\r\nHost: x\r\nX-Recap-Install-Id: inst-1\r\n\r\n".encode())
+    assert sock.recv(20).startswith(b"HTTP/1.1 200")
+    return sock
+
+
+def test_listeners_take_a_quarter_of_the_places_and_give_them_back(start, backend):
     with start(backend) as live:
         backend.act = pause = Pause()
         reply = submit(live, job="watched")
+        assert backend.entered.acquire(timeout=10)
+        backend.act = lambda _ctx: None
         places = live.core.infer._places._value
-        sockets = [live.connect() for _ in range(places)]
-        request = b"GET /relay/jobs/watched/events HTTP/1.1\r\nHost: x\r\nX-Recap-Install-Id: inst-1\r\n\r\n"
-        for sock in sockets:
-            sock.sendall(request)
-            assert sock.recv(20).startswith(b"HTTP/1.1 200")
+        sockets = [listen(live, "watched") for _ in range(places // 4)]
         assert_error(live.get("/relay/jobs/watched/events", install("inst-1")), 429, "queue_full", origin="relay")
+        assert live.core.infer._places._value == places - places // 4
+        assert live.analyze("somebody-else").status == 200
         for sock in sockets:
             sock.close()
         eventually(lambda: live.core.infer._places._value == places)
+        listen(live, "watched").close()
         pause.go.set()
         ended(live, reply)
+
+
+def test_listening_counts_among_the_callers_concurrent_calls(start, backend):
+    limits = "[limits]\nrequests_per_minute = 0\nconcurrent_calls = 1\nnew_installs_per_address_per_hour = 0\n"
+    with start(backend, limits=limits) as live:
+        backend.act = pause = Pause()
+        submit(live, job="watched")
+        with listen(live, "watched"):
+            assert_error(live.get("/relay/jobs/watched/events", install("inst-1")), 429, "too_many_calls")
+            assert_error(live.analyze(), 429, "too_many_calls")
+            assert job(live, "watched")["state"] in {"queued", "processing"}, "looking is free"
+            assert submit(live, "somebody-else").status == 202
+            pause.go.set()
+            eventually(lambda: live.analyze().status == 200)
 
 
 def test_own_jobs_are_listed_newest_first_in_pages(live, backend):

@@ -1,10 +1,12 @@
 """Jobs in the background: accepted at once, done in their turn, charged once, whatever happens meanwhile."""
 
+import threading
 import time
 
 import pytest
 
-from relay.errors import UpstreamFailed
+import relay.services.jobs.submit
+from relay.errors import BlockedByUpstream, OutcomeUnknown, UpstreamFailed
 from tests.flows.background import Pause, cancel, ended, job, submit, upload
 from tests.flows.live import FakeBackend, assert_error, at_once, eventually, install
 
@@ -228,6 +230,32 @@ def test_of_a_cancel_and_an_answer_at_once_exactly_one_wins(live, backend):
     live.assert_balanced()
 
 
+def test_cancelling_a_job_on_its_way_into_the_line_harms_no_worker_and_loses_no_job(start, backend, monkeypatch):
+    """Between the commit and the line: on a busy machine there is time for a cancel and another submit."""
+    monkeypatch.setattr(relay.services.jobs.submit, "crash_point", lambda _name: time.sleep(0.005))
+    with start(backend, settings="[jobs]\nworkers = 2\n") as live:
+        backend.act = pause = Pause()
+        busy = [submit(live), submit(live)]
+        eventually(lambda: backend.running == 2)
+
+        def race(i):
+            for _ in range(25):
+                assert (cancel(live, "raced") if i % 2 else submit(live, job="raced")).status in {200, 202, 404, 409}
+
+        at_once(6, race)
+        assert submit(live, job="raced").status in {202, 409}, "it waits by now"
+        pause.go.set()
+        assert [ended(live, reply)["state"] for reply in busy] == ["completed"] * 2
+        eventually(lambda: job(live, "raced")["state"] == "completed")
+        assert [ended(live, submit(live))["state"] for _ in range(4)] == ["completed"] * 4
+        assert all(thread.is_alive() for thread in live.core.jobs._runner._threads)
+        line = live.core.jobs._line
+        assert (len(line._waiting), line._entries, line._reserved.total()) == (0, {}, 0)
+        assert backend.calls == 7
+        assert live.credits()["total"] == 3
+        live.assert_balanced()
+
+
 def test_a_full_line_is_429_and_costs_nothing(start, backend):
     with start(backend, settings="[jobs]\nworkers = 1\nmax_queued = 3\nmax_queued_per_account = 2\n") as live:
         backend.act = pause = Pause()
@@ -277,6 +305,24 @@ def test_a_job_waits_for_a_backend_whose_queue_is_full(start):
         pause.go.set()
         assert ended(live, first)["state"] == ended(live, second)["state"] == "completed"
         assert live.credits()["total"] == 8
+
+
+@pytest.mark.parametrize("failure", [OutcomeUnknown("it may have happened"), BlockedByUpstream("no")])
+def test_a_failure_that_is_final_is_not_waited_out_because_another_queue_is_full(start, failure):
+    full, other = FakeBackend("full", max_concurrent=1, queue_size=0), FakeBackend("other")
+    full.gate, other.fail = threading.Event(), failure
+    with start(full, other) as live:
+        caller = threading.Thread(target=lambda: live.analyze("somebody", backend="full"))
+        caller.start()
+        assert full.entered.acquire(timeout=10)
+        failed = ended(live, submit(live))
+        assert (failed["state"], failed["error"]["code"]) == ("failed", failure.code)
+        assert [attempt["code"] for attempt in failed["meta"]["attempts"]] == ["queue_full", failure.code]
+        assert other.calls == 1
+        assert live.credits()["total"] == 10
+        full.gate.set()
+        caller.join(20)
+        live.assert_balanced()
 
 
 def test_a_retry_under_one_key_is_one_job(live, backend):

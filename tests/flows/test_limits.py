@@ -56,6 +56,20 @@ def test_new_installs_are_limited_per_address(start, backend: FakeBackend) -> No
         assert live.get("/relay/credits", install("c")).status == 200
 
 
+def test_minting_keys_is_for_new_installs_what_a_call_is(start, backend: FakeBackend) -> None:
+    def mint(who: dict[str, str]):
+        return live.call("POST", "/relay/keys", headers=who, json={})
+
+    limit = limits(new_installs_per_address_per_hour=2)
+    with start(backend, limits=limit, plugins="[plugins.api_key]\n") as live:
+        assert [mint(install(name)).status for name in ("a", "b")] == [201, 201]
+        assert_error(mint(install("c")), 429, "rate_limited")
+        assert live.get("/relay/keys", install("c")).json["keys"] == []
+        assert live.analyze("a").status == 200, "it was counted with its first key"
+        assert live.analyze("c").status == 429
+        assert mint(install("a")).status == mint(user("ann")).status == 201
+
+
 def forwarded(address: str) -> dict[str, str]:
     return {"X-Forwarded-For": address}
 

@@ -174,6 +174,26 @@ def test_gemini_calls_at_once_never_pass_the_limit(start) -> None:
         live.assert_balanced()
 
 
+def test_a_caller_past_its_gemini_limit_leaves_the_probe_to_the_next_one(start) -> None:
+    backend, own, now = gemini(), FakeBackend("own"), [1000.0]
+    with start(backend, own, settings=GEMINI) as live:
+
+        def answered(who: str) -> str:
+            return live.analyze(who).json["meta"]["backend"]
+
+        breaker = live.core.infer.breaker
+        breaker._clock = lambda: now[0]
+        assert [answered("poor") for _ in range(2)] == ["gemini"] * 2
+        backend.fail = UpstreamFailed("away")
+        assert [answered(f"caller-{n}") for n in range(5)] == ["own"] * 5
+        backend.fail = None
+        now[0] += 11
+        assert breaker.state()["gemini"]["state"] == "half_open"
+        assert answered("poor") == "own"
+        assert answered("rich") == "gemini"
+        assert breaker.state()["gemini"]["state"] == "closed"
+
+
 def test_capabilities_tell_who_does_what(start) -> None:
     with start(FakeBackend("one", models=("small",)), FakeBackend("ears", tasks=("transcribe",))) as live:
         body = live.get("/relay/capabilities").json

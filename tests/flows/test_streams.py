@@ -7,7 +7,7 @@ import pytest
 
 from relay.errors import BlockedByUpstream, OutcomeUnknown, Unavailable, UpstreamFailed
 from tests.flows.fake_backend import FakeBackend
-from tests.flows.live import assert_error, eventually
+from tests.flows.live import assert_error, eventually, install
 from tests.flows.sse import chunks, events
 
 
@@ -100,6 +100,25 @@ def test_a_failure_in_the_middle_is_an_event_and_stays_charged(start, failure) -
         assert error["error"]["charged"] == 1
         assert error["meta"]["request_id"] == reply.headers["x-request-id"]
         assert "secret" not in json.dumps(error)
+        assert live.credits("i")["total"] == 9
+        live.assert_balanced()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/relay/analyze", {"prompt": "x", "stream": True}),
+        ("/relay/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "stream": True}),
+    ],
+)
+def test_a_free_follow_up_that_breaks_says_that_nothing_was_charged(start, path, body) -> None:
+    backend = FakeBackend()
+    with start(backend) as live:
+        assert live.analyze("i", job="j").charged == 1
+        backend.pieces = ["begun", OutcomeUnknown("lost")]
+        reply = live.call("POST", path, headers=install("i") | {"X-Recap-Job-Id": "j"}, json=body)
+        name, error = events(reply.body)[-1]
+        assert (name, error["error"]["code"], error["error"]["charged"]) == ("error", "outcome_unknown", 0)
         assert live.credits("i")["total"] == 9
         live.assert_balanced()
 

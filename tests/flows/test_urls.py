@@ -80,6 +80,17 @@ def test_nothing_is_fetched_for_a_call_that_nobody_can_pay(start, fetched) -> No
         assert fetched == []
 
 
+def test_nothing_is_fetched_for_a_blocked_account_or_a_closed_job(start, fetched) -> None:
+    named = {"X-Recap-Job-Id": "j"}
+    with start(FakeBackend(), settings="[jobs]\nmax_calls = 1\n") as live:
+        assert ask(live, url=URL, headers=named).charged == 1
+        assert_error(ask(live, url=URL, headers=named), 409, "job_closed")
+        live.edit("inst:i", blocked=True)
+        assert_error(ask(live, url=URL), 403, "blocked")
+        assert_error(ask(live, url=URL, headers=named), 403, "blocked")
+        assert fetched == [URL]
+
+
 def test_nothing_is_fetched_for_an_answer_from_the_store(start, fetched) -> None:
     with start(FakeBackend()) as live:
         first = ask(live, url=URL, headers={"Idempotency-Key": "k"})

@@ -71,6 +71,8 @@ class BTCPay(Service):
         self.lock = threading.RLock()
         self._stop = threading.Event()
         self._fresh()
+        self._api = InvoiceApi(self)
+        self._routes = [*ServerApi(self).routes(), *self._api.routes(), *WebhookApi(self).routes()]
 
     def _fresh(self) -> None:
         self.now = State()
@@ -87,7 +89,7 @@ class BTCPay(Service):
         return tuple(int(part) for part in self.now.version.split("."))
 
     def routes(self) -> Sequence[Route]:
-        return [*ServerApi(self).routes(), *InvoiceApi(self).routes(), *WebhookApi(self).routes()]
+        return self._routes
 
     def error(self, status: int, message: str) -> Reply:
         return error_body(status, message)
@@ -142,7 +144,7 @@ class BTCPay(Service):
         """Someone else sells something in the same store; amount null is a top-up."""
         asked = {"amount": None if amount is None else str(amount), "currency": currency, "metadata": metadata or {}}
         with self.lock:
-            return self.told(self.add(InvoiceApi(self).made(store, asked)))
+            return self.told(self.add(self._api.made(store, asked)))
 
     def pay(
         self,
@@ -227,7 +229,7 @@ class BTCPay(Service):
         with self.lock:
             for number in range(count):
                 asked = {"amount": "1", "currency": "USD", "metadata": {"orderId": f"shop-{number}"}}
-                invoice = InvoiceApi(self).made(store, asked)
+                invoice = self._api.made(store, asked)
                 invoice.status = status
                 self._keep(invoice)
         return {"invoices": len(self.invoices)}

@@ -9,10 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from relay.testing.sandbox import btcpay_invoices as rules
 from relay.testing.sandbox.btcpay_access import allow, host, key_of, object_of, since
-from relay.testing.sandbox.btcpay_errors import answering, invalid, problem
+from relay.testing.sandbox.btcpay_errors import invalid, problem
 from relay.testing.sandbox.btcpay_hooks import OLD_METHODS
 from relay.testing.sandbox.btcpay_invoices import CONFIRMATIONS, METHODS, RATES, Invoice, decimal, new_id
 from relay.testing.sandbox.btcpay_keys import CREATE, MODIFY, REFUND, VIEW
+from relay.testing.sandbox.problems import answering
 from relay.testing.sandbox.service import Call, Reply, Route, json_reply
 
 if TYPE_CHECKING:

@@ -177,9 +177,9 @@ def receive(invoice: Invoice, payment: Payment, now: float, emit: Emit) -> None:
     if now >= invoice.monitored:
         return
     invoice.payments.append(payment)
-    late = now >= invoice.expires
-    told = {"afterExpiration": late, "paymentMethodId": payment.method}
-    emit("InvoiceReceivedPayment", **told, payment=payment.view())
+    told = {"afterExpiration": now >= invoice.expires, "paymentMethodId": payment.method}
+    status = "Settled" if payment.confirmations >= invoice.needed(payment) else "Processing"
+    emit("InvoiceReceivedPayment", **told, payment={**payment.view(), "status": status})
     _confirm(invoice, payment, now, emit)
 
 

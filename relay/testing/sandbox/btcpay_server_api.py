@@ -10,10 +10,11 @@ from urllib.parse import parse_qs
 
 from relay.testing.sandbox import btcpay_keys as keys
 from relay.testing.sandbox.btcpay_access import allow, host, key_of
-from relay.testing.sandbox.btcpay_errors import answering, problem
+from relay.testing.sandbox.btcpay_errors import problem
 from relay.testing.sandbox.btcpay_hooks import OLD_METHODS
 from relay.testing.sandbox.btcpay_invoices import METHODS, RATES, Invoice, new_id
 from relay.testing.sandbox.btcpay_keys import Key, asked_for
+from relay.testing.sandbox.problems import answering
 from relay.testing.sandbox.service import Call, Reply, Route, json_reply
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from relay.testing.sandbox.btcpay_access import allow, key_of, object_of, since
-from relay.testing.sandbox.btcpay_errors import answering, invalid, problem
+from relay.testing.sandbox.btcpay_errors import invalid, problem
 from relay.testing.sandbox.btcpay_hooks import CLOSED_EVENTS, Delivery, Webhook
 from relay.testing.sandbox.btcpay_invoices import new_id
 from relay.testing.sandbox.btcpay_keys import WEBHOOKS
+from relay.testing.sandbox.problems import answering
 from relay.testing.sandbox.service import Call, Reply, Route, json_reply
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ SERVICES = (
     "relay.testing.sandbox.openai:OpenAI",
     "relay.testing.sandbox.gemini:Gemini",
     "relay.testing.sandbox.btcpay:BTCPay",
+    "relay.testing.sandbox.zaprite:Zaprite",
 )
 
 
