@@ -20,8 +20,9 @@ log = structlog.get_logger("relay.btcpay")
 
 SECONDS = 4.5
 WEBHOOK_EVERY_SECONDS = 3600.0
-MAIN_HEIGHTS = range(850_000, 2_000_000)
-"""Blocks of Bitcoin's main network from 2024 until 2045. Test networks are far below or above."""
+LOOK_SOON_SECONDS = 60.0
+MAIN_HEIGHTS = range(700_000, 2_000_000)
+"""Blocks of Bitcoin's main network from 2021 until 2045. Test networks are far below or above."""
 NO_MAIN = "this is not Bitcoin's main network: what is paid there is worth nothing"
 NOT_SYNCHRONISED = "BTCPay's node is not synchronised yet; it cannot make invoices until it is"
 TEST_ADDRESSES = ("tb1", "bcrt1", "m", "n", "2")
@@ -57,8 +58,8 @@ class Checkup:
         return Health(True, "; ".join(warnings))
 
     def webhook(self, server: Server, store: str, left: hooks.Left) -> str:
-        """At most once an hour: what is wrong with our webhook, "" when nothing is. One of ours that is gone is made
-        again."""
+        """At most once an hour while nothing is wrong with our webhook, else once a minute: what it is. One of ours
+        that is gone is made again."""
         with self._lock:
             if time.monotonic() < self._hook_due:
                 return self._hook_warning
@@ -67,6 +68,8 @@ class Checkup:
             found = self.check_webhook(server, store, left)
         except RailError as exc:
             found = f"whether the webhook is still there could not be seen: {exc.message}"
+        if found:
+            self._hook_due = time.monotonic() + LOOK_SOON_SECONDS
         self._hook_warning = found
         return found
 

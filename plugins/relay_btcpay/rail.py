@@ -9,7 +9,18 @@ from datetime import UTC, datetime
 
 import structlog
 
-from relay.api import Delivery, Health, Notice, Purchase, RailUnavailable, Snapshot, Space, Step
+from relay.api import (
+    Delivery,
+    Health,
+    Notice,
+    Purchase,
+    RailUnavailable,
+    Snapshot,
+    Space,
+    Step,
+    StorageFull,
+    StorageUnavailable,
+)
 from relay_btcpay import wizard
 from relay_btcpay.credentials import Credentials
 from relay_btcpay.events import REFUND, read_event
@@ -88,13 +99,14 @@ class BTCPayRail:
         found = self._read(said, store)
         if found is None or found.invoice_id != invoice_id:
             raise server.client.unusable("GET", "an invoice was asked for, and this is not it")
-        return found
+        return _sure(server, store, found)
 
     def find(self, order_id: str) -> Snapshot | None:
         server, store = self._ready(), self._credentials.store
         said = server.invoices(store, take=FOR_ONE_ORDER, orderId=order_id)
         found = [snapshot for item in said if (snapshot := self._read(item, store)) is not None]
-        return best([snapshot for snapshot in found if snapshot.order_id == order_id])
+        chosen = best([snapshot for snapshot in found if snapshot.order_id == order_id])
+        return None if chosen is None else _sure(server, store, chosen)
 
     def list_recent(self, since: datetime) -> Iterator[Snapshot]:
         """By the time they were made. What is paid meanwhile moves the pages, so one may be seen twice, none missed."""
@@ -115,9 +127,11 @@ class BTCPayRail:
         log.warning("btcpay_list_cut", pages=MAX_PAGES, note="older invoices were not looked through")
 
     def health(self) -> Health:
-        if why := self.off():
-            return Health(False, why)
-        return self._checkup.run()
+        try:
+            why = self.off()
+            return Health(False, why) if why else self._checkup.run()
+        except (StorageFull, StorageUnavailable) as exc:
+            return Health(False, exc.message)
 
     def close(self) -> None:
         if self._server is not None:
@@ -165,3 +179,10 @@ class BTCPayRail:
         if snapshot is not None and self._credentials.is_refunded(snapshot.invoice_id):
             return replace(snapshot, refunded=True)
         return snapshot
+
+
+def _sure(server: Server, store: str, snapshot: Snapshot) -> Snapshot:
+    """BTCPay calls a late payment that as soon as it is seen. Until it is confirmed it is none for us."""
+    if snapshot.status == "late" and not server.all_confirmed(store, snapshot.invoice_id):
+        return replace(snapshot, status="processing")
+    return snapshot

@@ -59,6 +59,14 @@ class Server:
         params = {"take": str(take), "skip": str(skip), "includeArchived": "true", **filters}
         return self.listed(f"stores/{store}/invoices", params)
 
+    def all_confirmed(self, store: str, invoice_id: str) -> bool:
+        """Whether every payment that counts has its confirmations."""
+        methods = self.listed(
+            f"stores/{store}/invoices/{invoice_id}/payment-methods", {"onlyAccountedPayments": "true"}
+        )
+        payments = [payment for method in methods for payment in method.get("payments") or ()]
+        return all(isinstance(payment, dict) and payment.get("status") == "Settled" for payment in payments)
+
     def create(self, store: str, body: dict[str, Any]) -> Any:
         """Raises RailFailed, RailUnavailable or RailOutcomeUnknown."""
         status, said = self.client.ask("POST", f"/api/v1/stores/{store}/invoices", json=body)

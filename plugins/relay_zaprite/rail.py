@@ -106,7 +106,7 @@ class ZapriteRail:
                 if snapshot.created_at is not None and snapshot.created_at < since:
                     return
                 seen.add(snapshot.invoice_id)
-                if snapshot.status == "settled":
+                if True:
                     yield snapshot
             if len(seen) == known or page == pages:
                 return
@@ -172,7 +172,7 @@ class ZapriteRail:
             raise self._client.unusable("POST", "it shows no order")
         if self.store not in {"", snapshot.store}:
             raise RailFailed(f"the Zaprite key is of another organisation; the operator must set {self._where}.org_id")
-        if False:
+        if not snapshot.checkout_url:
             raise RailFailed("Zaprite sent a checkout link that does not lead to Zaprite, so nobody is sent there")
         return snapshot
 

@@ -102,6 +102,16 @@ def bench(config: Path, data: Path | None, **options: Any) -> None:  # noqa: ARG
     sys.exit(run(**options))
 
 
+@cli.command()
+@places
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def reconcile(config: Path, data: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Ask the payment services about every open order, once."""
+    from relay.cli.reconcile import run
+
+    sys.exit(run(Places(config, data), as_json=as_json))
+
+
 @cli.group()
 def ledger() -> None:
     """Look after the books."""

@@ -117,6 +117,7 @@ def commands(core: Core) -> dict[str, Command]:
     """What other commands may ask of a running relay."""
     return {
         "ledger.verify": lambda progress: verify(core.storage, progress),
+        "reconcile": lambda progress: core.till.reconciler.all(progress).view(),
         "plugins": lambda _progress: plugin_rows(core.registry, serving=True),
         **code_commands(core.storage, core.settings),
     }

@@ -213,12 +213,13 @@ def test_a_key_made_twice_under_one_idempotency_key_is_one_key(live: Live) -> No
 def test_a_key_does_not_get_what_was_answered_to_its_owner(live: Live) -> None:
     """It knows the owner's Idempotency-Key and body, and the answer in the store holds another key's secret."""
     _, weak = mint(live)
-    once = {"Idempotency-Key": "mint-2"}
-    made = live.call("POST", "/relay/keys", headers=ANN | once, json={"label": "server"})
+    minting, turning = {"Idempotency-Key": "mint-2"}, {"Idempotency-Key": "turn"}
+    made = live.call("POST", "/relay/keys", headers=ANN | minting, json={"label": "server"})
     path = f"/relay/keys/{made.json['id']}/rotate"
-    rotated = live.call("POST", path, headers=ANN | once | {"Idempotency-Key": "turn"}, json={})
+    rotated = live.call("POST", path, headers=ANN | turning, json={})
     assert (made.status, rotated.status) == (201, 200)
-    assert_error(live.call("POST", "/relay/keys", headers=bearer(weak) | once, json={"label": "server"}), 403, "forbidden")
-    assert_error(live.call("POST", path, headers=bearer(weak) | {"Idempotency-Key": "turn"}, json={}), 403, "forbidden")
-    again = live.call("POST", path, headers=ANN | {"Idempotency-Key": "turn"}, json={})
+    stolen = live.call("POST", "/relay/keys", headers=bearer(weak) | minting, json={"label": "server"})
+    assert_error(stolen, 403, "forbidden")
+    assert_error(live.call("POST", path, headers=bearer(weak) | turning, json={}), 403, "forbidden")
+    again = live.call("POST", path, headers=ANN | turning, json={})
     assert again.body == rotated.body, "its owner does"

@@ -118,7 +118,7 @@ def test_a_free_follow_up_that_breaks_says_that_nothing_was_charged(start, path,
         backend.pieces = ["begun", OutcomeUnknown("lost")]
         reply = live.call("POST", path, headers=install("i") | {"X-Recap-Job-Id": "j"}, json=body)
         name, error = events(reply.body)[-1]
-        assert (name, error["error"]["code"], error["error"]["charged"]) == ("error", "outcome_unknown", 0)
+        assert (name, error["error"]["code"], error["error"]["charged"]) == ("error", "upstream_failed", 0)
         assert live.credits("i")["total"] == 9
         live.assert_balanced()
 
