@@ -64,7 +64,10 @@ class Server:
         methods = self.listed(
             f"stores/{store}/invoices/{invoice_id}/payment-methods", {"onlyAccountedPayments": "true"}
         )
-        payments = [payment for method in methods for payment in method.get("payments") or ()]
+        listed = [method.get("payments") for method in methods]
+        payments = [payment for some in listed if isinstance(some, list) for payment in some]
+        if not payments:
+            return False
         return all(isinstance(payment, dict) and payment.get("status") == "Settled" for payment in payments)
 
     def create(self, store: str, body: dict[str, Any]) -> Any:

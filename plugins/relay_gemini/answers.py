@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from relay.api import BlockedByUpstream, Delta, UpstreamFailed
+from relay.api import BlockedByUpstream, Delta, NotAccepted, UpstreamFailed
 from relay_gemini.tools import tool_call
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ REFUSED = frozenset(
 )
 CUT = frozenset({"MAX_TOKENS", "CONTINUATION"})
 COMPLETE = "STOP"
+CUT_SCHEMA = (
+    "the answer was cut at the limit of output tokens, so it does not fit the schema; "
+    "raise max_output_tokens or ask for less"
+)
 
 
 @dataclass(slots=True)
@@ -64,15 +68,13 @@ class Ending:
                 raise _refused(self.finish)
         return (candidate.content.parts if candidate.content else None) or []
 
-    def check(self, *, structured: bool) -> None:
-        """Raises UpstreamFailed when the answer is not a whole one, and half of it is of no use."""
+    def check(self, half: str | None) -> None:
+        """Raises UpstreamFailed when Gemini broke the answer off, NotAccepted when its limit of output tokens did and
+        half of it is of no use: `half` says why (None: it is of use)."""
         if self.finish is None:
             raise UpstreamFailed("Gemini's answer ended without a reason, so it may not be whole")
-        if self.finish in CUT and structured:
-            raise UpstreamFailed(
-                "the answer was cut at the limit of output tokens, so it does not fit the schema; "
-                "raise max_output_tokens or ask for less"
-            )
+        if self.finish in CUT and half is not None:
+            raise NotAccepted(half)
         if self.finish != COMPLETE and self.finish not in CUT:
             log.warning("Gemini ended an answer early", word=self.finish)
             raise UpstreamFailed(f"Gemini ended its answer with {self.finish[:60]}")
@@ -88,7 +90,8 @@ def read_chat(
 ) -> Iterator[Delta]:
     """The answer piece by piece, without the model's thoughts. `structured`: a schema was asked for.
 
-    Raises BlockedByUpstream for a refusal, UpstreamFailed for an empty answer, or for a cut one with a schema.
+    Raises BlockedByUpstream for a refusal, UpstreamFailed for an empty answer, NotAccepted for one that the limit of
+    output tokens has cut where that leaves nothing of use.
     """
     ending = Ending(model)
     prefix = secrets.token_hex(6)
@@ -101,9 +104,12 @@ def read_chat(
             elif part.text and not part.thought:
                 spoken = spoken or bool(part.text.strip())
                 yield Delta(part.text)
-    ending.check(structured=structured)
+    ending.check(CUT_SCHEMA if structured else None)
     if not spoken and not calls:
-        why = "its limit of output tokens went into thinking; raise max_output_tokens" if ending.finish in CUT else ""
-        raise UpstreamFailed("Gemini gave an empty answer" + (f": {why}" if why else ""))
+        if ending.finish in CUT:
+            raise NotAccepted(
+                "Gemini gave an empty answer: its limit of output tokens went into thinking; raise max_output_tokens"
+            )
+        raise UpstreamFailed("Gemini gave an empty answer")
     finish = "length" if ending.finish in CUT else "tool_calls" if calls else "stop"
     yield Delta("", finish, ending.model, ending.input_tokens, ending.output_tokens)

@@ -14,12 +14,12 @@ from relay.api import (
     Diarization,
     DiarizeRequest,
     Health,
+    NoSuchModel,
     PluginError,
     Task,
     TranscribeRequest,
     Transcript,
     Unavailable,
-    Unsupported,
 )
 from relay_gemini.answers import read_chat
 from relay_gemini.chat import chat_config, chat_contents
@@ -107,7 +107,7 @@ class GeminiBackend:
     def _model(self, task: Task, asked: str | None) -> str:
         names = self.models(task)
         if asked is not None and asked not in names:
-            raise Unsupported(f"{self._where} has no model {asked!r}; it has {', '.join(names)}"[:300])
+            raise NoSuchModel(f"{self._where} has no model {asked!r}; it has {', '.join(names)}"[:300])
         return asked or names[0]
 
     def _client(self) -> Client:

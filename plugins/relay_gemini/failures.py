@@ -10,14 +10,24 @@ from typing import Any, TypeVar
 import structlog
 from google.genai import errors
 
-from relay.api import CallContext, OutcomeUnknown, PluginError, Unavailable, UpstreamFailed, UpstreamTimeout
+from relay.api import (
+    CallContext,
+    NotAccepted,
+    OutcomeUnknown,
+    PluginError,
+    Unavailable,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 
 log = structlog.get_logger("relay.gemini")
 
 T = TypeVar("T")
 
 MAX_WAIT = 20.0
-LOGGED_CHARACTERS = 500
+LOGGED_CHARACTERS = 100
+REFUSED = frozenset({400, 413, 422})
+"""What Gemini says of a request it refuses may repeat it, so none of that is logged."""
 TRIES = {429: 3, 500: 2, 503: 3}
 FIRST_WAIT = {429: 2.0, 500: 0.5, 503: 1.0}
 
@@ -53,10 +63,11 @@ def _wait(exc: errors.APIError, tries: int) -> float | None:
 
 
 def failure(exc: errors.APIError, where: str, secret: str) -> PluginError:
-    """The relay's error for an error answer. Gemini's own text goes to the log, for the operator, and no further."""
+    """The relay's error for an error answer. The beginning of Gemini's own text goes to the log, and no further."""
     text = str(exc.message or "").replace(secret, "***")
-    log.warning("Gemini answered with an error", status=exc.code, word=exc.status, said=text[:LOGGED_CHARACTERS])
     code = exc.code if isinstance(exc.code, int) else 0
+    said = {} if code in REFUSED else {"said": text[:LOGGED_CHARACTERS]}
+    log.warning("Gemini answered with an error", status=code, word=str(exc.status)[:LOGGED_CHARACTERS], **said)
     if _about_key(exc, text):
         return Unavailable(f"Gemini refused the relay's API key; the operator must correct {where}.api_key")
     if code == 400:
@@ -68,12 +79,13 @@ def failure(exc: errors.APIError, where: str, secret: str) -> PluginError:
     known: dict[int, PluginError] = {
         404: Unavailable(f"Gemini has no such model, or no longer; the operator must correct the models in {where}"),
         408: UpstreamTimeout("Gemini did not finish in the time it was given; send less at once"),
-        413: UpstreamFailed("this is more than Gemini takes at once; send less at once"),
+        413: NotAccepted("this is more than Gemini takes at once; send less at once"),
+        422: NotAccepted("Gemini refused the request as invalid"),
         499: OutcomeUnknown("Gemini says the call was cancelled before it was answered"),
         503: Unavailable("Gemini is overloaded; try again later", retry_after=_whole(_retry_delay(exc))),
         504: UpstreamTimeout("Gemini did not finish in the time it was given; send less at once"),
     }
-    return known.get(code) or UpstreamFailed(f"Gemini answered with status {code}; its text is in the relay's log")
+    return known.get(code) or UpstreamFailed(f"Gemini answered with status {code}; the relay's log may say more")
 
 
 def _about_key(exc: errors.APIError, text: str) -> bool:
@@ -87,8 +99,8 @@ def _bad_request(exc: errors.APIError, text: str, where: str) -> PluginError:
             f"Gemini does not serve this account or region; the operator must look at the billing of {where}.api_key"
         )
     if "token" in text and "exceed" in text:
-        return UpstreamFailed("this is longer than the model can read; send less at once")
-    return UpstreamFailed("Gemini refused the request as invalid; its text is in the relay's log")
+        return NotAccepted("this is longer than the model can read; send less at once")
+    return NotAccepted("Gemini refused the request as invalid")
 
 
 def _too_many(exc: errors.APIError, where: str) -> PluginError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from relay.api import CallContext, PluginError, UpstreamFailed
+from relay.api import CallContext, NotAccepted, OutcomeUnknown, PluginError, Unavailable
 
 if TYPE_CHECKING:
     from relay_gemini.client import Client
@@ -29,21 +29,33 @@ FIRST_WAIT, MAX_WAIT = 0.2, 5.0
 def uploaded(client: Client, path: Path, mime_type: str, ctx: CallContext) -> Iterator[dict[str, Any]]:
     """A part that stands for the file, which Google keeps while the block runs.
 
-    Raises UpstreamFailed when Google cannot read it. One that cannot be deleted is logged; Google does it in 48 h.
+    Raises NotAccepted when Google cannot read it. One that cannot be deleted is logged; Google does it in 48 h.
     """
-    file = client.upload(path, mime_type, PREFIX + secrets.token_hex(8), ctx)
+    with _no_model_asked(ctx):
+        file = client.upload(path, mime_type, PREFIX + secrets.token_hex(8), ctx)
     name = file.name or ""
     try:
         wait = FIRST_WAIT
         while _word(file.state) != "ACTIVE":
             if _word(file.state) == "FAILED":
-                raise UpstreamFailed("Gemini could not read the recording")
+                raise NotAccepted("Gemini could not read the recording")
             ctx.cancelled.wait(min(wait, ctx.remaining()))
             wait = min(wait * 2, MAX_WAIT)
-            file = client.file(name, ctx)
+            with _no_model_asked(ctx):
+                file = client.file(name, ctx)
         yield {"file_data": {"file_uri": file.uri, "mime_type": mime_type}}
     finally:
         _delete(client, name)
+
+
+@contextmanager
+def _no_model_asked(ctx: CallContext) -> Iterator[None]:
+    """Whatever became of the file, no answer is under way: a failure here is certain, unless the time is over."""
+    try:
+        yield
+    except OutcomeUnknown as exc:
+        ctx.remaining()
+        raise Unavailable(f"the recording could not be brought to Gemini: {exc.message}") from exc
 
 
 def sweep(client: Client, ctx: CallContext) -> None:

@@ -35,6 +35,10 @@ INSTRUCTION = (
     "with the seconds at which it starts and ends. Add nothing, translate nothing, and leave out nothing. "
     "If nobody speaks, give no segments."
 )
+CUT_TRANSCRIPT = (
+    "Gemini's transcript was cut at the model's limit of output tokens; send a shorter recording, "
+    "or ask the operator to lower {setting}"
+)
 MEGABYTE = 1_000_000
 _heard = msgspec.json.Decoder(Heard)
 
@@ -132,7 +136,7 @@ class Ears:
         with closing(self._client.stream(self._model, [{"role": "user", "parts": parts}], config, self._ctx)) as chunks:
             for chunk in chunks:
                 answer += ending.read(chunk)
-        ending.check(structured=True)
+        ending.check(CUT_TRANSCRIPT.format(setting="transcribe_piece_minutes" if self._speech else "piece_minutes"))
         if self._speech:
             return from_parts(answer, seconds, ending.model)
         text = "".join(part.text or "" for part in answer if not part.thought)

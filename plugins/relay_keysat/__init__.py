@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from relay.api import AuthStrategy, ConfigError, Space, hookimpl, read_settings
 from relay_keysat.rules import Rules
 from relay_keysat.server import LicenceServer
 from relay_keysat.settings import Settings, read_keys, read_products
-from relay_keysat.strategy import Keysat
+from relay_keysat.strategy import Keysat, utcnow
 
 
 class Plugin:
-    def __init__(self, table: Mapping[str, Any]) -> None:
+    def __init__(self, table: Mapping[str, Any], clock: Callable[[], datetime] = utcnow) -> None:
         where = getattr(table, "path", "plugins.keysat")
         settings = read_settings(table, Settings)
         pinned, products = read_keys(settings, where), read_products(settings, where)
@@ -27,6 +28,7 @@ class Plugin:
             server,
             fingerprint=settings.fingerprint.strip(),
             send_fingerprint=settings.send_fingerprint,
+            clock=clock,
         )
 
     @hookimpl

@@ -104,17 +104,21 @@ class Licences:
         return known
 
     def identity(self, known: Known) -> Identity:
-        """Who its bearer is now. Raises AuthRejected, or Unavailable as `Rules.judge` says."""
+        """Who its bearer is now. Raises as `Rules.check` and `Rules.judge` do."""
+        self._check_offline(known.record)
         now = self._clock()
         if self._server is not None and known.licence is not None:
             self._refresh(known, self._server, now)
-        fingerprint = self.fingerprint if known.record.bound_to else ""
-        return self.rules.judge(known.record, now, fingerprint, askable=known.licence is not None)
+        return self.rules.judge(known.record, now, askable=known.licence is not None)
+
+    def _check_offline(self, record: Record) -> None:
+        self.rules.check(record, self.fingerprint if record.bound_to else "")
 
     def _met(self, digest: str, licence: Licence, signer: str) -> Known:
         """A genuine key, which this process has not verified before."""
         stored = self.space.read(lambda tx: records.load(tx, digest))
         record = records.record_of(licence, signer, None if stored is None else stored.verdict)
+        self._check_offline(record)
         known = self._known.keep(digest, self._row(digest, record, licence))
         known.record = msgspec.structs.replace(record, verdict=known.record.verdict)
         known.licence = licence

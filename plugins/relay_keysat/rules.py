@@ -1,4 +1,4 @@
-"""What a genuine key is worth at a moment. Pure: the clock, the fingerprint and the server's verdict are passed in."""
+"""What a genuine key is worth at a moment. The clock, the fingerprint and the server's verdict are passed in."""
 
 from __future__ import annotations
 
@@ -49,18 +49,21 @@ class Rules:
         self._online = bool(settings.url)
         self.tiers = frozenset([*self._products.values(), *settings.entitlements.values()])
 
-    def judge(self, record: Record, now: datetime, fingerprint: str, *, askable: bool) -> Identity:
-        """Who the bearer is. An expired licence has no allowance.
-
-        `askable`: whether the server can be asked again, as the key itself is at hand. Raises AuthRejected, or
-        Unavailable when the server's word is missing and the operator denies without it.
-        """
+    def check(self, record: Record, fingerprint: str) -> None:
+        """Raises AuthRejected for a key that is not for this relay, of which no server is asked."""
         if record.signer not in self._signers:
             raise refused("bad_signature")
         if record.product not in self._products:
             raise refused("product_mismatch")
         if record.bound_to and not _same(record.bound_to, fingerprint):
             raise refused("fingerprint_mismatch")
+
+    def judge(self, record: Record, now: datetime, *, askable: bool) -> Identity:
+        """Who the bearer of a key for this relay is. An expired one has no allowance.
+
+        `askable`: whether the server can be asked again, as the key itself is at hand. Raises AuthRejected, or
+        Unavailable when the server's word is missing and the operator denies without it.
+        """
         verdict = self.standing(record.verdict, now, askable=askable)
         if verdict is None and self._online and self._deny:
             raise Unavailable("licences cannot be checked now; try again soon", retry_after=RETRY_SECONDS)

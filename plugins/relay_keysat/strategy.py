@@ -53,9 +53,9 @@ class Keysat:
         pinned: PinnedKeys,
         server: LicenceServer | None,
         *,
-        fingerprint: str = "",
-        send_fingerprint: bool = True,
-        clock: Callable[[], datetime] = utcnow,
+        fingerprint: str,
+        send_fingerprint: bool,
+        clock: Callable[[], datetime],
     ) -> None:
         self._rules = rules
         self._pinned = pinned

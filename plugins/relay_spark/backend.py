@@ -12,6 +12,8 @@ from relay.api import (
     Diarization,
     DiarizeRequest,
     Health,
+    NoSuchModel,
+    NotAccepted,
     PluginError,
     Task,
     TranscribeRequest,
@@ -47,9 +49,10 @@ class SparkBackend:
         return self._services.tasks()
 
     def models(self, task: Task) -> Sequence[str]:
-        """Of the chat endpoint; the speech model is the box's own choice."""
+        """Of the chat endpoint what it lists; of the others the one the box announces, if it does."""
         if task != "analyze":
-            return ()
+            announced = self._services.model(task)
+            return (announced,) if announced else ()
         return (self._settings.model,) if self._settings.model else self._services.models
 
     def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
@@ -68,6 +71,7 @@ class SparkBackend:
         if request.language:
             fields.insert(0, ("language", request.language))
         with self._watched("transcribe", ctx) as service:
+            _check_model(request.model, service)
             return transcribe_in_chunks(
                 service.endpoint,
                 request,
@@ -81,6 +85,7 @@ class SparkBackend:
     def diarize(self, request: DiarizeRequest, ctx: CallContext) -> Diarization:
         """Chunk by chunk; who is who across them is found out by their voices and where the chunks overlap."""
         with self._watched("diarize", ctx) as service:
+            _check_model(request.model, service)
             return diarize(service, request, self._settings, ctx, backend=self.name)
 
     def health(self) -> Health:
@@ -101,6 +106,8 @@ class SparkBackend:
         """The service for a call, and how the call went is remembered."""
         try:
             yield self._services.find(task, ctx)
+        except (Unsupported, NotAccepted):
+            raise  # the services are well
         except PluginError:
             if not ctx.cancelled.is_set():
                 self._services.failed()
@@ -108,10 +115,11 @@ class SparkBackend:
         self._services.worked(task)
 
     def _model(self, asked: str | None, service: Service, ctx: CallContext) -> str:
-        """The caller's choice, else the server's. Raises Unsupported for one the server does not have."""
-        names = self.models("analyze") or self._list_models(service, ctx)
+        """The caller's choice, else the server's. Raises NoSuchModel for one the server does not have."""
+        known = self._settings.model or not self._services.models_doubted
+        names = (self.models("analyze") if known else ()) or self._list_models(service, ctx)
         if asked is not None and asked not in names:
-            raise Unsupported(f"the Spark server has no model {asked!r}; it has {', '.join(names)}"[:300])
+            raise _no_such_model(asked, names)
         return asked or (service.announced.model if service.announced.model in names else names[0])
 
     def _list_models(self, service: Service, ctx: CallContext) -> Sequence[str]:
@@ -120,5 +128,16 @@ class SparkBackend:
             raise Unavailable(
                 f"the Spark server lists no chat model; the operator must load one or set {self._where}.model"
             )
-        self._services.models = names
+        self._services.listed(names)
         return names
+
+
+def _check_model(asked: str | None, service: Service) -> None:
+    """Raises NoSuchModel for another than the announced one. Where none is, there is nothing to compare it with."""
+    announced = service.announced.model
+    if asked is not None and announced and asked != announced:
+        raise _no_such_model(asked, (announced,))
+
+
+def _no_such_model(asked: str, names: Sequence[str]) -> NoSuchModel:
+    return NoSuchModel(f"the Spark server has no model {asked!r}; it has {', '.join(names)}"[:300])

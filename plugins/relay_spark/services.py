@@ -31,7 +31,8 @@ class Service:
 class Services:
     """Safe to share between threads. Nothing is contacted before the first question.
 
-    `models`: of the chat, as last listed; empty when not known.
+    `models`: of the chat, as last listed; empty when not known. `models_doubted`: a call failed since then, so the
+    next one asks again.
     """
 
     def __init__(self, settings: Settings, places: Places) -> None:
@@ -44,11 +45,17 @@ class Services:
         self._asked = threading.Event()
         self._worked: dict[Task, float] = {}
         self.models: tuple[str, ...] = ()
+        self.models_doubted = False
 
     def tasks(self) -> frozenset[Task]:
         """All that may be there: only what is known to be missing is left out. Never waits."""
         self._refresh_if_stale()
         return frozenset(task for task, service in self._known.items() if service.state != "missing")
+
+    def model(self, task: Task) -> str:
+        """The one announced for the task, empty when not known. Never waits."""
+        self._refresh_if_stale()
+        return self._known[task].announced.model
 
     def find(self, task: Task, ctx: CallContext) -> Service:
         self._refresh_if_stale()
@@ -63,9 +70,12 @@ class Services:
         """A call went well, so nobody needs to send silence there to find out."""
         self._worked[task] = time.monotonic()
 
+    def listed(self, models: tuple[str, ...]) -> None:
+        self.models, self.models_doubted = models, False
+
     def failed(self) -> None:
         """Look again soon: a service or a model may be gone."""
-        self.models = ()
+        self.models_doubted = True
         self._stale_at = min(self._stale_at, time.monotonic() + AFTER_FAILURE_SECONDS)
 
     def refresh(self) -> Mapping[Task, Service]:
@@ -136,7 +146,7 @@ class Services:
         if chat.state != "ok" or self._settings.model:
             return chat
         try:
-            self.models = openai_models(self.models_endpoint(chat), ctx)
+            self.listed(openai_models(self.models_endpoint(chat), ctx))
         except PluginError as exc:
             return replace(chat, state="failing", detail=exc.message)
         return chat

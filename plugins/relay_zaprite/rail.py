@@ -106,7 +106,7 @@ class ZapriteRail:
                 if snapshot.created_at is not None and snapshot.created_at < since:
                     return
                 seen.add(snapshot.invoice_id)
-                if True:
+                if snapshot.status == "settled":
                     yield snapshot
             if len(seen) == known or page == pages:
                 return

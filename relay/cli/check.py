@@ -7,7 +7,7 @@ import sys
 from relay import logs
 from relay.cli import output
 from relay.cli.options import Places
-from relay.cli.plugins import health_of
+from relay.cli.plugins import Healthy, health_of
 from relay.loader import load_plugins
 
 
@@ -19,12 +19,14 @@ def run(places: Places, *, online: bool) -> int:
     for note in registry.notes:
         print(f"warning: {note}", file=sys.stderr)
     failing = 0
-    for backend in registry.backends.values() if online else ():
-        health = health_of(backend)
+    checkers = [strategy for strategy in registry.auth if isinstance(strategy, Healthy)]
+    services: list[Healthy] = [*registry.backends.values(), *registry.rails.values(), *checkers]
+    for service in services if online else ():
+        health = health_of(service)
         failing += not health.ok
         say = output.good if health.ok else output.bad
         state = "healthy" if health.ok else "not healthy"
-        say(f"{backend.name}: {state} {health.detail}".rstrip())
+        say(f"{service.name}: {state} {health.detail}".rstrip())
     if not failing:
         output.good(f"{config.path}: fine, {len(config.plugins)} plugins enabled")
     return 1 if failing else 0

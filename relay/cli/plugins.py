@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -12,7 +12,16 @@ from relay.cli.options import Places
 from relay.control import ask
 from relay.errors import RelayError
 from relay.loader import PluginInfo, Registry, load_plugins
-from relay.ports.inference import Health, InferenceBackend
+from relay.ports.inference import Health
+
+
+@runtime_checkable
+class Healthy(Protocol):
+    """Whatever a plugin offers that can be asked how it is."""
+
+    name: str
+
+    def health(self) -> Health: ...
 
 
 def run(places: Places, *, as_json: bool) -> int:
@@ -64,10 +73,10 @@ def _healthy(info: PluginInfo, registry: Registry, *, serving: bool) -> bool:
     return all(health_of(registry.backends[name]).ok for name in info.backends)
 
 
-def health_of(backend: InferenceBackend) -> Health:
-    """What the backend says, or that its plugin failed in saying it."""
+def health_of(service: Healthy) -> Health:
+    """What it says, or that its plugin failed in saying it."""
     try:
-        return backend.health()
+        return service.health()
     except Exception as exc:  # noqa: BLE001 - any plugin's code may be behind it
         return Health(ok=False, detail=f"{type(exc).__name__}: {exc}")
 

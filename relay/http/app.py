@@ -7,6 +7,7 @@ from typing import Any
 import falcon
 
 from relay.http import errors
+from relay.http.admin.connect import Connect
 from relay.http.admin.credits import AdminCredits
 from relay.http.admin.guard import Guard
 from relay.http.admin.hardware import HardwareQueue
@@ -118,6 +119,11 @@ def _admin_routes(app: App, core: Core) -> None:
     reconcile = Reconcile(core)
     app.add_route("/admin/reconcile", reconcile)
     app.add_route("/admin/{rail}/rescan", reconcile, suffix="rescan")
+    connect = Connect(core)
+    app.add_route("/admin/{rail}/connect", connect)
+    app.add_route("/admin/{rail}/callback", connect, suffix="callback")
+    app.add_route("/admin/{rail}/choose", connect, suffix="choose")
+    app.add_route("/admin/{rail}/disconnect", connect, suffix="disconnect")
     accounts = AdminCredits(core)
     app.add_route("/admin/credits", accounts)
     app.add_route("/admin/credits/grant", accounts, suffix="grant")

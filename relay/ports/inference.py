@@ -72,6 +72,7 @@ class DiarizeRequest:
     audio: Audio
     num_speakers: int | None = None
     max_speakers: int | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

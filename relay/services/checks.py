@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 
@@ -27,7 +27,8 @@ UNSIGNED_SECONDS = 3.0
 
 
 class Checks:
-    """`outage`: told once when a rail stops answering (True) and once when it answers again (False)."""
+    """`outage`: told once when a rail stops answering (True) and once when it answers again (False).
+    `down`: the rails that did not answer when the relay was stopped."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Checks:
         rails: Mapping[str, Rail],
         settlement: Settlement,
         outage: Callable[[str, bool], None] = lambda _rail, _down: None,
+        down: Iterable[str] = (),
     ) -> None:
         self._storage = storage
         self._rails = rails
@@ -44,7 +46,7 @@ class Checks:
         self._running: dict[str, Future[Settled]] = {}
         self._again: set[str] = set()
         self._looked: dict[str, float] = {}
-        self._down: set[str] = set()
+        self._down = set(down)
         # A look may end before its callback is set, which then runs at once, in the thread that has the lock.
         self._lock = threading.RLock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)

@@ -16,6 +16,7 @@ from relay.domain.instants import utcnow
 from relay.domain.jobs import Attempt
 from relay.errors import (
     NoBackend,
+    NoSuchModel,
     NotFound,
     PaymentRequired,
     PluginError,
@@ -113,10 +114,12 @@ class Infer:
             route = [b for b in self._routes[task] if task in b.tasks]
         if model is None or not route:
             return route
-        able = [b for b in route if not (names := b.models(task)) or model in names]
-        if not able:
-            raise NotFound(f"no model {model!r} for {task} here; see /relay/capabilities")
-        return able
+        listed = {b.name: b.models(task) for b in route}
+        # Who lists nothing may have it, which is worth a try only where nobody is known to.
+        having = [b for b in route if model in listed[b.name]] or [b for b in route if not listed[b.name]]
+        if not having:
+            raise NotFound(f"no model {model!r} for {task} here; see /relay/capabilities"[:300])
+        return having
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -285,6 +288,8 @@ def worst(failures: list[RelayError], task: str) -> RelayError:
     real = [failure for failure in failures if not isinstance(failure, Unsupported)]
     if real:
         return real[0]
+    if failures and all(isinstance(failure, NoSuchModel) for failure in failures):
+        return NotFound("; ".join(failure.message for failure in failures)[:300])
     why = [failure.message for failure in failures if isinstance(failure, PluginError)]
     return NoBackend(
         f"no backend here can do this {task} call now" + (f": {'; '.join(why)}" if why else ""),

@@ -114,7 +114,7 @@ def check_speakers(body: DiarizeBody | RecapBody) -> None:
 
 
 def diarize_request(body: DiarizeBody, recording: Audio) -> DiarizeRequest:
-    return DiarizeRequest(recording, body.num_speakers, body.max_speakers)
+    return DiarizeRequest(recording, body.num_speakers, body.max_speakers, body.model)
 
 
 def from_fields(fields: dict[str, str], kind: type[Any]) -> Any:

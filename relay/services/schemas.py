@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from relay.errors import Invalid, UpstreamFailed
+from relay.errors import Invalid, NotAccepted
+from relay.services.schema_refs import check_references
 
 MAX_SCHEMA_BYTES = 32 * 1024
 APPLY_SECONDS = 2.0
@@ -29,12 +30,21 @@ def check_schema(schema: dict[str, Any]) -> None:
     if len(msgspec.json.encode(schema)) > MAX_SCHEMA_BYTES:
         raise Invalid(f"the schema is larger than {MAX_SCHEMA_BYTES} bytes", "schema")
     _walk(schema, 0)
+    dialect = validator_for(schema)
     try:
-        validator_for(schema).check_schema(schema)
+        dialect.check_schema(schema)
     except SchemaError as exc:
         raise Invalid(f"not a JSON Schema: {exc.message}"[:300], "schema") from None
     except Exception as exc:
         raise Invalid(f"not a usable JSON Schema: {type(exc).__name__}", "schema") from exc
+    check_references(schema, dialect.META_SCHEMA["$schema"])
+
+
+class Unfit(NotAccepted):
+    """The answer is not what the schema asks for. Another try may do better; that says nothing of the service, as no
+    answer fits some schemas."""
+
+    retryable = True
 
 
 def _walk(node: Any, depth: int) -> None:
@@ -57,14 +67,14 @@ def _walk(node: Any, depth: int) -> None:
 
 
 def parse_answer(text: str, schema: Mapping[str, Any], backend: str) -> Any:
-    """The JSON in `text`, valid against `schema`; a code fence around it is forgiven. Raises UpstreamFailed."""
+    """The JSON in `text`, valid against `schema`; a code fence around it is forgiven. Raises Unfit."""
     from jsonschema.validators import validator_for
     from referencing import Registry
 
     try:
         data = msgspec.json.decode(_unfenced(text))
     except (msgspec.DecodeError, RecursionError):
-        raise UpstreamFailed(f"{backend} answered text that is not JSON, though a schema was given") from None
+        raise Unfit(f"{backend} answered text that is not JSON, though a schema was given") from None
     # Without `$schema`, which would make a reference to the top leave our class, and its time limit, behind.
     rules = {name: rule for name, rule in schema.items() if name != "$schema"}
     _spent.until = time.thread_time() + APPLY_SECONDS
@@ -76,7 +86,7 @@ def parse_answer(text: str, schema: Mapping[str, Any], backend: str) -> Any:
     except Exception as exc:
         raise Invalid(f"the schema cannot be applied: {type(exc).__name__}", "schema") from exc
     if error is not None:
-        raise UpstreamFailed(f"{backend} answered JSON that does not fit the schema at {error.json_path}")
+        raise Unfit(f"{backend} answered JSON that does not fit the schema at {error.json_path}")
     return data
 
 

@@ -12,6 +12,7 @@ from relay.ports.rails import Rail
 from relay.ports.storage import Storage, Tx
 from relay.services.checkout import Checkout
 from relay.services.checks import Checks
+from relay.services.connect import Connecting
 from relay.services.deliveries import Deliveries
 from relay.services.desk import Desk
 from relay.services.discounts import Discounts
@@ -43,10 +44,11 @@ class Till:
             self.discounts,
             self.events,
         )
-        self.checks = Checks(storage, rails, self.settlement, self.events.outage)
+        self.checks = Checks(storage, rails, self.settlement, self.events.outage, self.events.rails_down())
         self.deliveries = Deliveries(storage, rails, self.checks)
         self.checkout = Checkout(storage, policy, settings, rails, self.discounts)
         self.desk = Desk(storage, policy, rails, self.checks, self.discounts)
+        self.connecting = Connecting(storage, rails, settings.relay.public_url)
         self.reconciler = Reconciler(storage, rails, self.checks, self.settlement, rules.interval_seconds)
 
     def start(self) -> None:

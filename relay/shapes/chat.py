@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from relay.errors import BlockedByUpstream, OutcomeUnknown, UpstreamFailed
+from relay.errors import BlockedByUpstream, NotAccepted, OutcomeUnknown, UpstreamFailed
 from relay.ports.inference import CallContext, ChatRequest, Delta
 from relay.shapes.endpoint import Endpoint
 from relay.shapes.failures import failure_in_stream
@@ -88,7 +88,8 @@ def completion_request(request: ChatRequest, model: str, limit_field: str = "max
 def read_completion(reply: HTTPReply, model: str, endpoint: Endpoint, *, structured: bool) -> Delta:
     """The whole answer as one Delta. `structured`: a schema was asked for, so half an answer is none.
 
-    Raises BlockedByUpstream for a refusal, UpstreamFailed for an empty, cut or unreadable answer.
+    Raises BlockedByUpstream for a refusal, NotAccepted for an answer that the limit of output tokens leaves nothing
+    of, UpstreamFailed for an empty or unreadable one.
     """
     try:
         completion = _completion.decode(reply.body)
@@ -102,7 +103,7 @@ def read_completion(reply: HTTPReply, model: str, endpoint: Endpoint, *, structu
     text = message.content or ""
     calls = [{**call, "index": n} for n, call in enumerate(message.tool_calls or ())]
     if not text.strip() and not calls:
-        raise endpoint.unreadable(reply, "it is empty")
+        raise nothing_left() if finish == "length" else endpoint.unreadable(reply, "it is empty")
     asked, answered = _usage(completion.usage)
     return Delta(text, finish, completion.model or model, asked, answered, calls)
 
@@ -147,6 +148,8 @@ def read_stream(stream: Iterable[Event], model: str, endpoint: Endpoint, *, stru
             raise OutcomeUnknown(f"the stream of {endpoint.server.name} ended before the answer was complete")
     finish = _finished(finish, refused, structured=structured)
     if not some:
+        if finish == "length":
+            raise nothing_left()
         raise UpstreamFailed(f"{endpoint.server.name} gave an answer that cannot be used: it is empty")
     asked, answered = _usage(usage)
     yield Delta("", finish, model, asked, answered)
@@ -167,11 +170,15 @@ def _finished(finish: str | None, refusal: str | None, *, structured: bool) -> s
     if finish == "content_filter" or refusal:
         raise BlockedByUpstream("the model refused this request")
     if structured and finish == "length":
-        raise UpstreamFailed(
+        raise NotAccepted(
             "the answer was cut at the limit of output tokens, so it does not fit the schema; "
             "raise max_output_tokens or ask for less"
         )
     return finish or "stop"
+
+
+def nothing_left() -> NotAccepted:
+    return NotAccepted("the limit of output tokens was reached before the answer began; raise max_output_tokens")
 
 
 def _structured(request: ChatRequest) -> bool:

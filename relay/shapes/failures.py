@@ -69,11 +69,12 @@ def failure(reply: HTTPReply, server: ServerName, setting: str, path: str) -> Pl
         return Unavailable(f"{server.name} has no {path}, or not that model; the operator must correct {setting}")
     if reply.status in GAVE_UP:
         return UpstreamTimeout(f"{server.name} did not answer in the time it was given (status {reply.status})")
-    if reply.status == 413:
-        return NotAccepted(f"this is more than {server.name} takes at once; send less")
-    return named(code, said, server, refused=refused) or UpstreamFailed(
-        f"{server.name} answered with status {reply.status}; the relay's log may say more"
-    )
+    if (known := named(code, said, server, refused=refused)) is not None:
+        return known
+    if refused:
+        advice = "; send less at once" if reply.status == 413 else ""
+        return NotAccepted(f"{server.name} does not accept this request (status {reply.status}){advice}")
+    return UpstreamFailed(f"{server.name} answered with status {reply.status}; the relay's log may say more")
 
 
 def failure_in_stream(said: Any, server: ServerName, setting: str) -> PluginError:
@@ -88,9 +89,11 @@ def failure_in_stream(said: Any, server: ServerName, setting: str) -> PluginErro
         setting=setting,
         **_loggable(error, "" if refused else text, server),
     )
-    return named(code, text, server, refused=refused) or UpstreamFailed(
-        f"{server.name} failed in the middle of its answer; the relay's log may say more"
-    )
+    if (known := named(code, text, server, refused=refused)) is not None:
+        return known
+    if refused:
+        return NotAccepted(f"{server.name} does not accept this request")
+    return UpstreamFailed(f"{server.name} failed in the middle of its answer; the relay's log may say more")
 
 
 def named(code: object, said: str, server: ServerName, *, refused: bool) -> PluginError | None:
@@ -107,7 +110,7 @@ def named(code: object, said: str, server: ServerName, *, refused: bool) -> Plug
         or "exceed_context_size_error" in lower  # llama.cpp
     ):
         return NotAccepted("the text is longer than this model can read; send less at once")
-    return NotAccepted(f"{server.name} refused the request as invalid") if refused else None
+    return None
 
 
 def error_code(body: bytes) -> object:
@@ -130,7 +133,8 @@ def _error(body: bytes) -> dict[str, Any]:
 def _loggable(error: dict[str, Any], said: str, server: ServerName) -> dict[str, str]:
     """What of an error the log may hold: its code and type, when they are single words, and the beginning of `said`."""
     words = {name: str(error[name]) for name in ("code", "type") if WORD.fullmatch(str(error.get(name, "")))}
-    return words | ({"said": server.without_secrets(said)[:LOGGED_CHARACTERS]} if said else {})
+    found = words | ({"said": said} if said else {})
+    return {name: server.without_secrets(text)[:LOGGED_CHARACTERS] for name, text in found.items()}
 
 
 def unreadable(reply: HTTPReply, server: ServerName, setting: str, what: str) -> UpstreamFailed:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import tomli
+from relay_keysat.settings import Settings as Keysat
 from relay_openai_compatible.settings import Settings as OpenAICompatible
 from relay_spark.settings import DEFAULT_PATHS, PATH_SETTINGS
 from relay_spark.settings import Settings as Spark
@@ -20,7 +21,7 @@ def shown(table):
 
 
 @pytest.mark.parametrize(
-    ("table", "kind"), [("plugins.spark", Spark), ("plugins.openai_compatible.vllm", OpenAICompatible)]
+    ("table", "kind"), [("plugins.spark", Spark), ("plugins.openai_compatible.vllm", OpenAICompatible), ("plugins.keysat", Keysat)]
 )
 def test_every_option_is_shown_with_its_true_default(table, kind):
     paths = {name: DEFAULT_PATHS[task] for task, name in PATH_SETTINGS.items()} if kind is Spark else {}

@@ -188,7 +188,7 @@ class Outgoing:
             way = planned.way if planned else ""
             if planned and way == "delay":
                 parcel.wait = planned.seconds
-                self._delayed = [late for late in self._delayed if not late.idle()]
+                self._drop_finished()
                 line = Line(self._clock)
                 self._delayed.append(line)
             if way == "reorder" and receiver not in self._held:
@@ -240,6 +240,11 @@ class Outgoing:
             self._held.clear()
             for line in [*self._lines.values(), *self._delayed]:
                 line.stop()
+
+    def _drop_finished(self) -> None:
+        for late in [late for late in self._delayed if late.idle()]:
+            late.stop()
+            self._delayed.remove(late)
 
     def _take(self, event: str) -> Disturbance | None:
         for planned in self._planned:

@@ -282,7 +282,7 @@ class Zaprite(Service):
     def _open(self, order: Order) -> None:
         """Raises ValueError when the order can no longer be paid: its time is over and nothing is under way."""
         over = order.expires is not None and order.expires <= self.clock.now()
-        if over and not order.transactions:
+        if over and all(transaction.status == "CANCELED" for transaction in order.transactions):
             raise ValueError("the order has expired and cannot be paid")
 
     def _add(self, order: Order, amount: int, method: str, status: str) -> None:

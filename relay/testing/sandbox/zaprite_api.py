@@ -18,10 +18,11 @@ from relay.testing.sandbox.zaprite_orders import Contact, Order, iso, new_id
 if TYPE_CHECKING:
     from relay.testing.sandbox.zaprite import Zaprite
 
-CURRENCIES = frozenset(
+CODES = (
     "AED ARS AUD BGN BHD BRL CAD CHF CLP CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR ISK JPY KES KRW KWD MXN MYR NGN "
-    "NOK NZD PEN PHP PLN RON SAR SEK SGD THB TRY TWD UAH USD VND ZAR BTC LBTC".split()
+    "NOK NZD PEN PHP PLN RON SAR SEK SGD THB TRY TWD UAH USD VND ZAR BTC LBTC"
 )
+CURRENCIES = frozenset(CODES.split())
 MOST_PER_PAGE = 100
 MAX_PAIRS = 50
 MAX_VALUE = 1000

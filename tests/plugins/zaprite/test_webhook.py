@@ -32,6 +32,8 @@ def read(body, token="", wanted=None):
             "od_abc",
             "order.change",
         ),
+        ({"data": {"id": "od_1", "orderId": "od_2", "object": {"id": "od_3"}}, "id": "od_4"}, "od_1", ""),
+        ({"data": {"orderId": "od_2", "object": {"id": "od_3"}}, "id": "od_4"}, "od_2", ""),
         ({"orderId": 7, "data": [], "id": "od_abc"}, "od_abc", ""),
         ({"orderId": "a/b", "data": {"id": "..", "orderId": " "}, "id": "od_abc"}, "od_abc", ""),
         ({"orderId": "x" * 129, "id": "y" * 128}, "y" * 128, ""),
