@@ -12,8 +12,10 @@ import structlog
 from relay.api import (
     Delivery,
     Health,
+    Invalid,
     Notice,
     Purchase,
+    RailError,
     RailUnavailable,
     Snapshot,
     Space,
@@ -56,6 +58,7 @@ class BTCPayRail:
         self._server = Server(settings.base, settings.api_key, where) if settings.url else None
         self._wizard = wizard.Wizard(settings, self._credentials, where, clock)
         self._checkup = Checkup(settings, self._credentials, self._ready)
+        self._problem = ""
         self.store = settings.store_id
 
     def attach(self, space: Space) -> None:
@@ -141,7 +144,14 @@ class BTCPayRail:
         return self._wizard.start(return_url)
 
     def connect_finish(self, form: Mapping[str, Sequence[str]], webhook_url: str) -> Step:
-        return self._changed(self._wizard.finish(form, webhook_url))
+        try:
+            step = self._wizard.finish(form, webhook_url)
+        except (Invalid, RailError) as exc:
+            # The operator's browser is sent on without it, so it is kept for the admin page.
+            self._problem = exc.message
+            log.warning("btcpay_not_connected", reason=exc.message)
+            raise
+        return self._changed(step)
 
     def connect_choose(self, store: str, webhook_url: str) -> Step:
         return self._changed(self._wizard.choose(store, webhook_url))
@@ -154,9 +164,10 @@ class BTCPayRail:
     def connection(self) -> Mapping[str, object]:
         off = self.off()
         shown = wizard.view(self._credentials.connection(), self._settings, self._clock())
-        return {"connected": off is None, "off": off, **shown}
+        return {"connected": off is None, "off": off, "problem": self._problem or None, **shown}
 
     def _changed(self, step: Step) -> Step:
+        self._problem = ""
         self.store = self._credentials.store
         self._checkup.look_again()
         return step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from relay.api import (
     CallContext,
@@ -12,6 +13,8 @@ from relay.api import (
     Endpoint,
     Health,
     HTTPClient,
+    NoSuchModel,
+    NotAccepted,
     PluginError,
     ServerName,
     Task,
@@ -20,9 +23,9 @@ from relay.api import (
     Unavailable,
     Unsupported,
     openai_chat,
-    openai_models,
     transcribe_in_chunks,
 )
+from relay_openai_compatible.listing import Listing
 from relay_openai_compatible.settings import Settings
 
 NOT_THERE = frozenset({404, 405})
@@ -41,7 +44,6 @@ class OpenAICompatible:
         self.tasks: frozenset[Task] = frozenset(settings.tasks)
         self._settings = settings
         self._where = where
-        self._listed: tuple[str, ...] = ()
         key = {"authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
         self._client = HTTPClient(
             settings.root,
@@ -55,15 +57,20 @@ class OpenAICompatible:
         self._chat = Endpoint(self._client, "/chat/completions", f"{where}.base_url", server)
         self._speech = Endpoint(self._client, "/audio/transcriptions", f"{where}.base_url", server)
         self._models = Endpoint(self._client, "/models", f"{where}.base_url", server)
+        self._listing = Listing(self._models)
 
     def models(self, task: Task) -> Sequence[str]:
+        """What the settings name, else what the server listed last."""
         if task not in self.tasks:
             return ()
+        return self._named(task) or self._listing.latest()
+
+    def _named(self, task: Task) -> tuple[str, ...]:
         settings = self._settings
         if task == "transcribe" and settings.transcribe_model:
             return (settings.transcribe_model,)
         first = (settings.model,) if settings.model else ()
-        return tuple(dict.fromkeys((*first, *settings.models))) or self._listed
+        return tuple(dict.fromkeys((*first, *settings.models)))
 
     def chat(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
         """One Delta with the whole answer, or the pieces as they come when `request.stream`."""
@@ -71,16 +78,13 @@ class OpenAICompatible:
         return deltas if request.stream else iter(list(deltas))
 
     def _deltas(self, request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
-        try:
+        with self._watched():
             model = self._model("analyze", request.model, ctx)
             yield from openai_chat(self._chat, request, model, ctx, limit_field=self._settings.limit_field)
-        except PluginError:
-            self._listed = ()  # the server may have been given another model: ask again
-            raise
 
     def transcribe(self, request: TranscribeRequest, ctx: CallContext) -> Transcript:
         """Sends 16 kHz mono WAV, in chunks where the recording is long."""
-        try:
+        with self._watched():
             model = self._model("transcribe", request.model, ctx)
             fields = [("model", model), ("response_format", self._settings.transcribe_format)]
             if self._settings.transcribe_format == "verbose_json":
@@ -92,9 +96,6 @@ class OpenAICompatible:
             return transcribe_in_chunks(
                 self._speech, request, fields, self._settings.chunking, ctx, backend=self.name, model=model
             )
-        except PluginError:
-            self._listed = ()
-            raise
 
     def health(self) -> Health:
         """Asks for the list of models. A server without one is well when a model is set: it did answer."""
@@ -103,23 +104,31 @@ class OpenAICompatible:
             reply = self._client.request("GET", self._models.path, ctx=ctx)
             if reply.status in NOT_THERE and self._settings.model:
                 return Health(ok=True, detail="it lists no models")
-            listed = openai_models(self._models, ctx)
+            listed = self._listing.ask(ctx)
         except PluginError as exc:
             return Health(ok=False, detail=f"{self._settings.base_url}: {exc.message}")
-        self._listed = listed
         missing = [name for task in self.tasks for name in self.models(task) if name not in listed]
         return Health(ok=True, detail=f"not listed there: {', '.join(missing)}"[:300] if missing else "")
 
     def close(self) -> None:
         self._client.close()
 
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """After a failure that is the server's own, its models are asked for again: it may have been given others."""
+        try:
+            yield
+        except (Unsupported, NotAccepted):
+            raise
+        except PluginError:
+            self._listing.doubt()
+            raise
+
     def _model(self, task: Task, asked: str | None, ctx: CallContext) -> str:
-        """The caller's choice, else the first. Raises Unsupported for one that is not on offer."""
-        names = self.models(task)
-        if not names:
-            names = self._listed = openai_models(self._models, ctx)
+        """The caller's choice, else the first. Raises NoSuchModel for one that is not on offer."""
+        names = self._named(task) or self._listing.for_call(ctx)
         if not names:
             raise Unavailable(f"the server {self.name} lists no model; the operator must set {self._where}.model")
         if asked is not None and asked not in names:
-            raise Unsupported(f"the server {self.name} has no model {asked!r}; it has {', '.join(names)}"[:300])
+            raise NoSuchModel(f"the server {self.name} has no model {asked!r}; it has {', '.join(names)}"[:300])
         return asked or names[0]

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from relay.api import RailClient, RailUnavailable
+from relay_zaprite.orders import id_like
 from relay_zaprite.settings import Settings
 
 PAGE = 100
@@ -31,10 +32,10 @@ class Client:
 
     def order(self, order_id: str) -> Any | None:
         """By Zaprite's id or by ours; None when it has none, for certain."""
-        return self._document(f"/v1/orders/{quote(order_id, safe='')}")
+        return self._document("/v1/orders", order_id)
 
     def contact(self, contact_id: str) -> Any | None:
-        return self._document(f"/v1/contacts/{quote(contact_id, safe='')}")
+        return self._document("/v1/contacts", contact_id)
 
     def orders(self, page: int, limit: int = PAGE, timeout: float | None = None) -> tuple[list[Any], int | None]:
         """One page, newest first, open ones too; and how many pages there are, where that is said."""
@@ -51,8 +52,10 @@ class Client:
         """`secrets`: what must not be in a log when Zaprite repeats it."""
         return self._ask("POST", path, json=body, secrets=secrets)
 
-    def _document(self, path: str) -> Any | None:
-        status, said = self._ask("GET", path)
+    def _document(self, folder: str, key: str) -> Any | None:
+        if id_like(key) is None:
+            return None  # it would lead to another path
+        status, said = self._ask("GET", f"{folder}/{quote(key, safe='')}")
         if status == 404:
             return None
         if status >= 300:

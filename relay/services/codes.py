@@ -127,7 +127,7 @@ class Codes:
 
         def delete(tx: Tx) -> str:
             name, code = _find(tx, typed)
-            if code.reserved:
+            if code.used or code.reserved:
                 raise Conflict(f"{name} has been used; disable it instead (active = false)")
             book.delete(tx, name)
             return name

@@ -60,13 +60,8 @@ def failure(reply: HTTPReply, server: ServerName, setting: str, path: str) -> Pl
         status=reply.status,
         **_loggable(error, "" if refused else said, server),
     )
-    if reply.status in {401, 403} and code != "content_filter":
-        wrong = f"{server.table}.{server.credential}"
-        return Unavailable(f"{server.name} refused the relay's credential; the operator must correct {wrong}")
-    if reply.status == 402 or code == "insufficient_quota":
-        return Unavailable(f"{server.name} wants to be paid first; the operator must top up the account there")
-    if reply.status in {404, 405}:
-        return Unavailable(f"{server.name} has no {path}, or not that model; the operator must correct {setting}")
+    if (wrong := _for_the_operator(reply.status, code, server, setting, path)) is not None:
+        return Unavailable(wrong)
     if reply.status in GAVE_UP:
         return UpstreamTimeout(f"{server.name} did not answer in the time it was given (status {reply.status})")
     if (known := named(code, said, server, refused=refused)) is not None:
@@ -75,6 +70,18 @@ def failure(reply: HTTPReply, server: ServerName, setting: str, path: str) -> Pl
         advice = "; send less at once" if reply.status == 413 else ""
         return NotAccepted(f"{server.name} does not accept this request (status {reply.status}){advice}")
     return UpstreamFailed(f"{server.name} answered with status {reply.status}; the relay's log may say more")
+
+
+def _for_the_operator(status: int, code: object, server: ServerName, setting: str, path: str) -> str | None:
+    """What the operator must put right before this can work."""
+    if status in {401, 403} and code != "content_filter":
+        wrong = f"{server.table}.{server.credential}"
+        return f"{server.name} refused the relay's credential; the operator must correct {wrong}"
+    if status == 402 or code == "insufficient_quota":
+        return f"{server.name} wants to be paid first; the operator must top up the account there"
+    if status in {404, 405}:
+        return f"{server.name} has no {path}, or not that model; the operator must correct {setting}"
+    return None
 
 
 def failure_in_stream(said: Any, server: ServerName, setting: str) -> PluginError:

@@ -14,7 +14,7 @@ import relay.cli.serve
 from relay import crash
 from relay.cli.options import Places
 
-PLUGINS = ("relay_install_id", "relay_jsonfile", "relay_operator_key", "relay_spark")
+PLUGINS = ("relay_btcpay", "relay_install_id", "relay_jsonfile", "relay_operator_key", "relay_spark")
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ def shown(table):
 
 
 @pytest.mark.parametrize(
-    ("table", "kind"), [("plugins.spark", Spark), ("plugins.openai_compatible.vllm", OpenAICompatible), ("plugins.keysat", Keysat)]
+    ("table", "kind"),
+    [("plugins.spark", Spark), ("plugins.openai_compatible.vllm", OpenAICompatible), ("plugins.keysat", Keysat)],
 )
 def test_every_option_is_shown_with_its_true_default(table, kind):
     paths = {name: DEFAULT_PATHS[task] for task, name in PATH_SETTINGS.items()} if kind is Spark else {}

@@ -52,7 +52,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     twin: Literal["first", "last"] = "first"
     same_email: Literal["new", "same", "refuse"] = "new"
     protected: bool = False
-    checkout: str = "https://pay.zaprite.com"
+    checkout: str = "{url}"
 
 
 class Zaprite(Service):

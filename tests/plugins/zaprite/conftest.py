@@ -12,6 +12,8 @@ from relay.books.spaces import PluginSpace
 from relay.ports.storage import COLLECTIONS, STREAMS
 from relay.tables import Table
 from relay.testing.memory import MemoryStorage
+from relay.testing.sandbox.box import sandbox
+from relay.testing.sandbox.zaprite import Zaprite as SandboxZaprite
 from tests.loopback import Server, json_reply
 
 KEY = "zaprite-key-0123456789"
@@ -118,7 +120,7 @@ def rail_for(tmp_path, clock):
     storage.open(tmp_path, COLLECTIONS, STREAMS)
     made = []
 
-    def make(url, **settings):
+    def make(url, clock=clock, **settings):
         plugin = Plugin(Table({"base_url": url, "api_key": KEY, **settings}, "plugins.zaprite"))
         plugin.relay_attach(PluginSpace(storage, "zaprite"))
         (rail,) = plugin.relay_rails()
@@ -144,3 +146,10 @@ def purchase():
         return Purchase(order_id, Money(units, currency), title, back, 30, **more)
 
     return make
+
+
+@pytest.fixture
+def box():
+    """The sandbox with its Zaprite, which keeps its own clock."""
+    with sandbox([SandboxZaprite()]) as box:
+        yield box
