@@ -2,11 +2,12 @@
 
 import sys
 
-from benchmarks import bench_commits, bench_meter, bench_start, bench_throughput
+from benchmarks import bench_commits, bench_meter, bench_settle, bench_start, bench_throughput
 
 ALL = {
     "commits": (bench_commits.main, "a minute and a half"),
     "meter": (bench_meter.main, "a minute"),
+    "settle": (bench_settle.main, "a quarter of a minute"),
     "start": (bench_start.main, "half a minute"),
     "throughput": (bench_throughput.main, "four minutes"),
 }

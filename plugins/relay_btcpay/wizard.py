@@ -105,24 +105,33 @@ class Wizard:
     def _usable(self, server: Server) -> dict[str, str]:
         """The stores this key will do for, id -> name. Raises Invalid after revoking a key that will not do at all."""
         granted = server.permissions()
-        known = {
+        named = permissions.stores_of(granted)
+        # Without a store named, the grants are for all there are.
+        complete = [store for store in named or [""] if not permissions.missing(granted, store)]
+        if not complete:
+            self._spurn(server)
+            lacking = ", ".join(permissions.missing(granted, (named or [""])[0]))
+            raise Invalid(f"the key lacks permissions; connect again and allow: {lacking}")
+        stores = {
             store["id"]: text(store, "name") or store["id"]
             for store in server.listed("stores")
             if is_id(store.get("id")) and store.get("archived") is not True
         }
-        # A list without stores can mean that the key may not see it; the grants name them as well.
-        candidates = known or {store: store for store in permissions.stores_of(granted) if is_id(store)}
-        if self._settings.store_id:
-            candidates = {store: name for store, name in candidates.items() if store == self._settings.store_id}
-        usable = {store: name for store, name in candidates.items() if not permissions.missing(granted, store)}
-        if usable:
-            return dict(list(usable.items())[:MAX_STORES])
+        wanted = self._settings.store_id
+        usable = {
+            store: name
+            for store, name in stores.items()
+            if not permissions.missing(granted, store) and wanted in {"", store}
+        }
+        if not usable:
+            self._spurn(server)
+            raise Invalid("the key was granted for no store, or not for the one in the settings; connect again")
+        return dict(list(usable.items())[:MAX_STORES])
+
+    def _spurn(self, server: Server) -> None:
+        """End a key that will not do; BTCPay may have handed out the present one again, which stays."""
         if server.key != self._credentials.connection().api_key:
             self._end_key(server.key)
-        if not candidates:
-            raise Invalid("the key was granted for no store, or not for the one in the settings; connect again")
-        lacking = ", ".join(permissions.missing(granted, next(iter(candidates))))
-        raise Invalid(f"the key lacks permissions; connect again and allow: {lacking}")
 
     def _take(self, server: Server, store: str, webhook_url: str) -> Step:
         """The pending key and the store become the connection; the lock is held."""

@@ -76,7 +76,8 @@ class Events:
 
     def rails_down(self) -> set[str]:
         """The rails whose `rail.down` has had no `rail.up` yet: who watches them goes on from there after a start."""
-        return set(self._storage.read(lambda tx: tx.get("settings", OUTAGES)) or {})
+        outages = self._storage.read(lambda tx: tx.get("settings", OUTAGES))
+        return set(outages or {})
 
     def outage(self, rail: str, down: bool) -> None:  # noqa: FBT001 - a callback with one meaning
         """`rail.down` when a rail stops answering, `rail.up` when it answers again: each once, also if the relay is

@@ -8,6 +8,8 @@ import pytest
 from relay.errors import (
     BlockedByUpstream,
     Invalid,
+    NoSuchModel,
+    NotAccepted,
     OutcomeUnknown,
     PaymentRequired,
     QueueFull,
@@ -18,6 +20,7 @@ from relay.errors import (
     UpstreamTimeout,
 )
 from relay.services.breaker import Breaker
+from relay.services.schemas import Unfit
 
 
 @dataclass
@@ -62,6 +65,9 @@ def case() -> Case:
 FAILURES = [Unavailable("x"), UpstreamFailed("x"), UpstreamTimeout("x"), OutcomeUnknown("x")]
 OTHERS = [
     Unsupported("x"),
+    NoSuchModel("x"),
+    NotAccepted("x"),
+    Unfit("x"),
     QueueFull("x", retry_after=60),
     BlockedByUpstream("x"),
     Invalid("x"),

@@ -23,6 +23,10 @@ COMMANDS = (
     ("plugins",),
     ("ledger",),
     ("ledger", "verify"),
+    ("codes",),
+    ("codes", "list"),
+    ("codes", "create"),
+    ("codes", "disable"),
 )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +174,25 @@ def test_a_preview_is_repeated_for_the_same_idempotency_key(live, admin):
     live.call("PATCH", "/admin/codes/spring", headers=admin, json={"active": False})
     again = preview(live, headers={"Idempotency-Key": "k1"})
     assert (again.body, again.headers["idempotent-replayed"]) == (first.body, "true")
+
+
+class TestDocument:
+    TEXT = (Path(__file__).parents[2] / "docs" / "codes.md").read_text(encoding="utf-8")
+
+    def test_its_commands_and_its_requests_work(self, live, admin):
+        new, asked, answered = (json.loads(text) for text in re.findall(r"(?s)```json\n(.*?)```", self.TEXT))
+        assert live.call("POST", "/admin/codes", headers=admin, json=new).status == 201
+        assert live.call("POST", "/relay/discounts/preview", headers=install("a"), json=asked).json == answered
+
+    def test_its_command_lines_work(self, tmp_path):
+        data = tmp_path / "data"
+        data.mkdir()
+        config = write_config(SHOP + BASIC, data)
+        (lines,) = re.findall(r"(?s)```sh\n(.*?)```", self.TEXT)
+        for line in lines.splitlines():
+            _, *args = shlex.split(line)
+            done = run_relay(*args, "--config", config, "--data", data)
+            assert done.returncode == 0, done.stderr
 
 
 class TestCommands:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import falcon
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from msgspec import Meta, Struct
 
 from relay.domain.discounts import MAX_TYPED
@@ -16,12 +13,13 @@ from relay.http.answers import answer
 from relay.http.body import read_json
 from relay.http.callers import Callers
 from relay.http.idempotency import once
+from relay.http.rate import PerMinute
 from relay.services.core import Core
 from relay.services.discounts import Discounts
 
 # Codes are short, so guessing must be slow; an account costs nothing to make, hence the address too.
-PER_ACCOUNT = RateLimitItemPerMinute(10)
-PER_ADDRESS = RateLimitItemPerMinute(30)
+PER_ACCOUNT = 10
+PER_ADDRESS = 30
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -37,15 +35,15 @@ class Preview:
         self._core = core
         self._callers = callers
         self._discounts = discounts
-        self._tries = MovingWindowRateLimiter(MemoryStorage())
+        self._accounts = PerMinute(PER_ACCOUNT)
+        self._addresses = PerMinute(PER_ADDRESS)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         identity = self._callers.identify(req)
         # Both are counted, also when one of them is used up.
-        mine = self._tries.hit(PER_ACCOUNT, "account", identity.account)
-        near = self._tries.hit(PER_ADDRESS, "address", req.context.address)
-        if not (mine and near):
-            raise TooMany("too many codes were tried; wait a minute", retry_after=60)
+        wait = max(self._accounts.hit(identity.account), self._addresses.hit(req.context.address))
+        if wait:
+            raise TooMany("too many codes were tried; wait a minute", retry_after=wait)
         body = read_json(req, PreviewBody)
         if (body.package is None) == (body.tier is None):
             raise Invalid("name a package or a tier, one of them", "package")

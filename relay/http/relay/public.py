@@ -119,7 +119,7 @@ class Capabilities:
                 "models": sorted({model for b in registry.backends.values() for model in models_of(b)}),
                 "formats": FORMATS,
                 "auth": [strategy.name for strategy in registry.auth],
-                "rails": [],
+                "rails": [rail.name for rail in registry.rails.values() if rail.off() is None],
             },
         )
 

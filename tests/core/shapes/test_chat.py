@@ -5,7 +5,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from relay.errors import BlockedByUpstream, OutcomeUnknown, UpstreamFailed
+from relay.errors import BlockedByUpstream, NotAccepted, OutcomeUnknown, UpstreamFailed
 from relay.ports.inference import ChatRequest, Delta
 from relay.shapes.chat import completion_request, read_completion, read_stream
 from relay.shapes.failures import OutOfMemory
@@ -102,6 +102,8 @@ def test_a_stream_that_makes_no_sense_has_an_unknown_outcome(read, said):
         ({"error": "boom"}, UpstreamFailed),
         ({"object": "error", "message": "boom", "code": 500}, UpstreamFailed),
         ({"error": {"message": "CUDA out of memory"}}, OutOfMemory),
+        ({"error": {"message": "boom", "code": 400}}, NotAccepted),
+        ({"error": {"message": "boom, out of memory", "type": "invalid_request_error"}}, NotAccepted),
         ({"error": {"message": "no", "code": "content_filter"}}, BlockedByUpstream),
         (piece("content_filter"), BlockedByUpstream),
         (piece("stop", refusal="I will not"), BlockedByUpstream),
@@ -127,5 +129,17 @@ def test_an_empty_stream_is_no_answer(read, text):
 
 
 def test_half_an_answer_to_a_schema_is_none(read):
-    with pytest.raises(UpstreamFailed, match="limit of output tokens"):
+    with pytest.raises(NotAccepted, match="limit of output tokens"):
         read(piece(content="{"), piece("length"), "[DONE]", structured=True)
+
+
+def test_a_limit_that_leaves_no_answer_is_the_callers_own(read):
+    with pytest.raises(NotAccepted, match="raise max_output_tokens"):
+        read(piece("length"), "[DONE]")
+
+
+def test_the_prompt_that_an_error_in_a_stream_repeats_is_not_logged(endpoint):
+    said = b'{"error": {"message": "you wrote: my diagnosis", "type": "BadRequestError", "code": 400}}'
+    with capture_logs() as logs, pytest.raises(NotAccepted):
+        list(read_stream([Event("", said)], "m", endpoint, structured=False))
+    assert "diagnosis" not in str(logs)

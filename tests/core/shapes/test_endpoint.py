@@ -5,7 +5,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from relay.errors import BlockedByUpstream, PluginError, Unavailable, UpstreamFailed
+from relay.errors import BlockedByUpstream, NotAccepted, PluginError, Unavailable, UpstreamFailed, UpstreamTimeout
 from relay.ports.inference import CallContext
 from relay.shapes.patience import MAX_TRIES
 from tests.loopback import Server, json_reply, reply
@@ -40,7 +40,11 @@ def ask(request, endpoint_for, ctx):
 @pytest.mark.parametrize(
     ("said", "error", "words"),
     [
-        (reply(400), UpstreamFailed, "status 400"),
+        (reply(400), NotAccepted, "status 400"),
+        (reply(413), NotAccepted, "send less"),
+        (reply(422, b"out of memory, you said"), NotAccepted, "status 422"),
+        (reply(408), UpstreamTimeout, "status 408"),
+        (reply(504), UpstreamTimeout, "status 504"),
         (reply(401), Unavailable, "plugins.test.token"),
         (reply(402), Unavailable, "top up"),
         (QUOTA, Unavailable, "top up"),
@@ -50,8 +54,8 @@ def ask(request, endpoint_for, ctx):
         (reply(302, location="http://elsewhere"), UpstreamFailed, "status 302"),
         (json_reply({"error": {"code": "content_filter"}}, 403), BlockedByUpstream, "refused"),
         (json_reply({"error": {"message": "out of memory"}}, 500), UpstreamFailed, "GPU memory"),
-        (json_reply({"error": {"code": "context_length_exceeded"}}, 400), UpstreamFailed, "longer than this model"),
-        (json_reply({"error": {"type": "exceed_context_size_error"}}, 400), UpstreamFailed, "longer than this model"),
+        (json_reply({"error": {"code": "context_length_exceeded"}}, 400), NotAccepted, "longer than this model"),
+        (json_reply({"error": {"type": "exceed_context_size_error"}}, 400), NotAccepted, "longer than this model"),
     ],
 )
 def test_a_status_has_its_error(ask, said, error, words):
@@ -88,4 +92,4 @@ def test_what_was_said_goes_to_the_log_without_secrets(ask):
         failure, _ = ask(reply(500, b"sesame-token " + b"x" * 100_000))
     assert "xxx" not in failure.message
     assert logs[0]["said"].startswith("*** x")
-    assert len(logs[0]["said"]) == 500
+    assert len(logs[0]["said"]) == 100

@@ -5,7 +5,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from relay.errors import OutcomeUnknown, Unavailable, UpstreamFailed, UpstreamTimeout
+from relay.errors import NotAccepted, OutcomeUnknown, Unavailable, UpstreamFailed, UpstreamTimeout
 from relay.ports.inference import CallContext, ChatRequest
 from relay.testing.sandbox.gemini import KEY
 
@@ -15,12 +15,13 @@ HELLO = ChatRequest(messages=[{"role": "user", "content": "hello " * 40}])
 @pytest.mark.parametrize(
     ("status", "error", "says"),
     [
-        (400, UpstreamFailed, "invalid"),
+        (400, NotAccepted, "invalid"),
         (401, Unavailable, r"plugins\.gemini\.api_key"),
         (403, Unavailable, r"plugins\.gemini\.api_key"),
         (404, Unavailable, r"models in plugins\.gemini"),
         (408, UpstreamTimeout, "time"),
-        (413, UpstreamFailed, "less at once"),
+        (413, NotAccepted, "less at once"),
+        (422, NotAccepted, "invalid"),
         (418, UpstreamFailed, "418"),
         (429, Unavailable, "rate limit"),
         (499, OutcomeUnknown, "cancelled"),
@@ -36,7 +37,9 @@ def test_every_status_has_its_meaning_and_googles_text_stays_in_the_log(ask, fau
         ask()
     assert type(caught.value) is error
     assert "operator may read" not in caught.value.message
-    assert "operator may read" in logs[-1]["said"]
+    refused = status in {400, 413, 422}  # then it may repeat the prompt
+    assert ("operator may read" in logs[-1].get("said", "")) is not refused
+    assert logs[-1]["status"] == status
     assert KEY not in json.dumps(logs)
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from relay.errors import Invalid, Unavailable, Unsupported, UnsupportedMedia, UpstreamFailed
+from relay.errors import Invalid, NotAccepted, Unavailable, Unsupported, UnsupportedMedia, UpstreamFailed
 from relay.ports.inference import Audio, CallContext, DiarizeRequest
 
 
@@ -125,7 +125,7 @@ def test_an_upload_of_many_chunks_arrives_whole(backend_for, transcribe, tmp_pat
 @pytest.mark.parametrize(
     ("name", "route", "error"),
     [
-        ("failed_file", "upload", UpstreamFailed),
+        ("failed_file", "upload", NotAccepted),
         ("blocked_answer", "stream", Exception),
         ("no_text", "stream", Invalid),
         ("garbage", "stream", UpstreamFailed),
@@ -145,6 +145,25 @@ def test_an_upload_that_google_does_not_begin_is_a_failure(backend_for, transcri
     fault("no_upload_url", route="upload")
     with pytest.raises(UpstreamFailed, match="cannot be read"):
         transcribe(recording, by=backend_for(inline_mb=0.1))
+
+
+@pytest.mark.parametrize("route", ["files", "upload", "file"])
+@pytest.mark.parametrize(("name", "options"), [("reset", {}), ("status", {"status": 504})])
+def test_a_failure_before_any_model_was_asked_is_certain(
+    backend_for, transcribe, recording, fault, calls, route, name, options
+):
+    if route == "files":
+        pytest.skip("the sweep")
+    fault(name, route=route, **options)
+    with pytest.raises(Unavailable, match="could not be brought to Gemini"):
+        transcribe(recording, by=backend_for(inline_mb=0.1))
+    assert calls("stream") == 0
+
+
+def test_a_transcript_cut_at_the_limit_of_tokens_says_what_helps(transcribe, recording, fault):
+    fault("max_tokens", route="stream")
+    with pytest.raises(NotAccepted, match="transcribe_piece_minutes"):
+        transcribe(recording)
 
 
 def test_a_file_that_cannot_be_deleted_does_not_spoil_the_answer(backend_for, transcribe, recording, fault, gemini):

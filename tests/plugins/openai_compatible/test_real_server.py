@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.errors import Unavailable, UpstreamFailed
+from relay.errors import NotAccepted, Unavailable
 from relay.ports.inference import CallContext, ChatRequest
 from relay.testing.inference import InferenceConformance
 
@@ -89,19 +89,19 @@ def test_a_schema_binds_the_answer(ask, stream):
 @pytest.mark.parametrize("stream", [False, True])
 def test_half_an_answer_to_a_schema_is_a_failure(ask, stream):
     schema = {"type": "object", "properties": {"long": {"type": "string", "minLength": 500}}, "required": ["long"]}
-    with pytest.raises(UpstreamFailed, match="limit of output tokens"):
+    with pytest.raises(NotAccepted, match="limit of output tokens"):
         ask(schema=schema, stream=stream)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_question_that_is_too_long_has_its_name(ask, stream):
-    with pytest.raises(UpstreamFailed, match="longer than this model can read"):
+    with pytest.raises(NotAccepted, match="longer than this model can read"):
         ask(messages=({"role": "user", "content": "word " * 5000},), stream=stream)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_it_does_not_take_is_a_failure(ask, stream):
-    with pytest.raises(UpstreamFailed, match="status 4"):
+    with pytest.raises(NotAccepted, match="status 4"):
         ask(messages=({"role": "nobody"},), stream=stream)
 
 

@@ -5,7 +5,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from relay.errors import OutcomeUnknown, PluginError, Unavailable, UpstreamFailed, UpstreamTimeout
+from relay.errors import NotAccepted, OutcomeUnknown, PluginError, Unavailable, UpstreamFailed, UpstreamTimeout
 from relay.ports.inference import Audio, CallContext, ChatRequest, TranscribeRequest
 from relay.shapes.failures import OutOfMemory
 from relay.shapes.patience import MAX_TRIES, MAX_WAIT, retry_after
@@ -35,10 +35,11 @@ def fail(request, spark, ask, transcribe):
 @pytest.mark.parametrize(
     ("said", "error", "words"),
     [
-        (reply(400, b"no"), UpstreamFailed, "status 400"),
-        (reply(413), UpstreamFailed, "status 413"),
+        (reply(400, b"no"), NotAccepted, "status 400"),
+        (reply(400, b"you said: out of memory"), NotAccepted, "status 400"),
+        (reply(413), NotAccepted, "send less"),
         (reply(415), UpstreamFailed, "status 415"),
-        (json_reply({"detail": [{"loc": ["file"]}]}, status=422), UpstreamFailed, "status 422"),
+        (json_reply({"detail": [{"loc": ["file"]}]}, status=422), NotAccepted, "status 422"),
         (reply(401), Unavailable, "plugins.spark.token"),
         (reply(403), Unavailable, "plugins.spark.token"),
         (reply(404), Unavailable, "_path"),
@@ -46,9 +47,9 @@ def fail(request, spark, ask, transcribe):
         (reply(302, location="http://elsewhere"), UpstreamFailed, "status 302"),
         (reply(500, b"oops"), UpstreamFailed, "status 500"),
         (reply(502, b"<html>"), UpstreamFailed, "status 502"),
-        (reply(504), UpstreamFailed, "status 504"),
+        *((reply(status), UpstreamTimeout, f"status {status}") for status in (408, 504, 522, 524)),
         (json_reply(OOM, status=500), OutOfMemory, "GPU memory"),
-        (json_reply(LONG, status=400), UpstreamFailed, "longer than this model"),
+        (json_reply(LONG, status=400), NotAccepted, "longer than this model"),
         (reply(200, b"<html>hello</html>"), UpstreamFailed, "cannot be used"),
         (reply(200, b""), UpstreamFailed, "cannot be used"),
         (reply(200, b"null"), UpstreamFailed, "cannot be used"),
@@ -83,12 +84,22 @@ def test_a_server_that_never_answers_is_a_timeout(spark, backend_for):
 
 def test_what_the_server_said_is_logged_cut_and_without_the_token_and_not_passed_on(fail):
     with capture_logs() as logs:
-        failure = fail(reply(400, b"Bearer sesame-token is odd " + b"x" * 100_000))
+        failure = fail(reply(500, b"Bearer sesame-token is odd " + b"x" * 100_000))
     assert "odd" not in failure.message
     (line,) = logs
     assert line["said"].startswith("Bearer *** is odd")
-    assert len(line["said"]) <= 500
+    assert len(line["said"]) <= 100
     assert "sesame" not in str(logs)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_of_a_refusal_only_the_status_and_single_words_are_logged_because_it_may_repeat_the_prompt(fail, status):
+    error = {"message": "you wrote: my diagnosis", "type": "BadRequestError", "code": "my diagnosis"}
+    with capture_logs() as logs:
+        fail(json_reply({"error": error}, status=status))
+    (line,) = logs
+    assert (line["status"], line["type"]) == (status, "BadRequestError")
+    assert "diagnosis" not in str(logs)
 
 
 def test_a_broken_transcript_is_not_logged_because_somebody_said_it(fail):

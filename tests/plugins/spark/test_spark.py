@@ -9,8 +9,8 @@ import pytest
 from relay_spark import Plugin
 from relay_spark.settings import Settings
 
-from relay.errors import BlockedByUpstream, ConfigError, Unsupported, UpstreamFailed
-from relay.ports.inference import ChatRequest
+from relay.errors import BlockedByUpstream, ConfigError, NoSuchModel, NotAccepted, UpstreamFailed
+from relay.ports.inference import Audio, ChatRequest, DiarizeRequest, TranscribeRequest
 from relay.tables import Table
 from tests.loopback import Raw, json_reply, reply
 
@@ -83,10 +83,41 @@ def test_the_list_of_models_is_asked_for_once_and_again_after_a_failure(backend,
     spark.says[CHAT] = reply(500)
     with pytest.raises(UpstreamFailed):
         ask()
+    assert backend.models("analyze") == ("gemma", "other"), "the last ones known are shown"
     del spark.says[CHAT]
     spark.says[MODEL_LIST] = json_reply({"data": [{"id": "newer"}]})
     ask()
     assert spark.calls()[-1].json()["model"] == "newer"
+
+
+@pytest.mark.parametrize("asked", ["nobody", None])
+def test_what_a_caller_asks_for_does_not_make_the_box_doubtful(spark, ask, asked):
+    ask()
+    if asked is None:
+        spark.says[CHAT] = reply(400)
+    with pytest.raises((NoSuchModel, NotAccepted)):
+        ask(model=asked)
+    spark.says.pop(CHAT, None)
+    ask()
+    assert spark.paths().count(MODEL_LIST) == 1
+
+
+@pytest.mark.parametrize("task", ["transcribe", "diarize"])
+def test_a_model_other_than_the_announced_one_is_not_replaced_by_it(spark, backend, recording, ctx, task):
+    where = {"transcribe": "/api/audio/transcribe", "diarize": "/api/audio/diarize-chunk"}[task]
+    spark.says["/api/status"] = json_reply({"services": {task: {"path": where, "model": "parakeet"}}})
+    backend.health()
+    assert backend.models(task) == ("parakeet",)
+    kind = {"transcribe": TranscribeRequest, "diarize": DiarizeRequest}[task]
+    with pytest.raises(NoSuchModel, match="'whisper'; it has parakeet"):
+        getattr(backend, task)(kind(Audio(recording, "r.wav"), model="whisper"), ctx)
+    assert spark.calls() == []
+
+
+def test_the_announced_model_may_be_named(spark, backend, transcribe):
+    where = "/api/audio/transcribe"
+    spark.says["/api/status"] = json_reply({"services": {"transcribe": {"path": where, "model": "parakeet"}}})
+    assert transcribe(model="parakeet").text == "hi there"
 
 
 def test_a_model_of_the_settings_is_used_without_asking(spark, backend_for, ctx):
@@ -103,7 +134,7 @@ def test_a_caller_may_choose_among_the_listed_models(spark, ask):
 
 
 def test_a_model_the_server_does_not_have_is_not_replaced_by_another(spark, ask):
-    with pytest.raises(Unsupported, match="gpt-4"):
+    with pytest.raises(NoSuchModel, match="gpt-4"):
         ask(model="gpt-4")
     assert spark.paths() == [MODEL_LIST]
 
