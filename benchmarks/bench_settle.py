@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from relay import logs
 from relay.books import orders
 from relay.config import load_config
 from relay.domain.money import money
@@ -20,6 +21,7 @@ PAYMENTS, THREADS, ROUNDS = 2000, 16, 3
 
 
 def main() -> None:
+    logs.configure("warning")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "plugins.toml"
         config.write_text("[plugins.jsonfile]")
