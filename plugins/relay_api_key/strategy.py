@@ -50,8 +50,9 @@ class ApiKeys:
             raise AuthRejected(
                 "this key is not known here, or it was ended; ask its owner for a new one", code="bad_key"
             )
-        identity = Identity(key.account, self.name, key.tier, key.allowance, key.id)
-        until = None if digest == key.secret else key.previous_until
+        outdated = digest != key.secret
+        identity = Identity(key.account, self.name, key.tier, key.allowance, key.id, outdated)
+        until = key.previous_until if outdated else None
         self._callers.remember(digest, identity, key.path, until, changes)
         uses.note(key.path, now)
         return identity
@@ -101,6 +102,8 @@ class ApiKeys:
 
 def _allowed(owner: Identity, key_id: str) -> str:
     """`key_id`, when the owner may change that key."""
+    if owner.outdated:
+        raise Forbidden("this is the key's value before it was rotated: it may call, but not change the key")
     if owner.credential not in {"", key_id}:
         raise Forbidden("a key can change itself only; use the credential that the other one was made with")
     return key_id

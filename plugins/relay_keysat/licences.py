@@ -131,16 +131,22 @@ class Licences:
 
     def _refresh(self, known: Known, server: LicenceServer, now: datetime) -> None:
         """Have the server asked when it is time. The call waits for it when there is nothing to go by."""
-        failed = known.retry_at
+        seen, failed = known.record.verdict, known.retry_at
         if failed is not None and now < failed:
             return
-        verdict = self.rules.standing(known.record.verdict, now, askable=True)
+        verdict = self.rules.standing(seen, now, askable=True)
         wanting = verdict is None or self.rules.ended_since(known.record, now)
         # A clock that was set back must not make a verdict last.
         kept = verdict is not None and verdict.checked_at <= now and known.due is not None and now < known.due
         if kept and not wanting:
             return
-        check = self._checks.start(known.digest, lambda: self._check(known, server))
+
+        def work() -> None:
+            # A check that ended since the look above has done this one's work.
+            if (known.record.verdict, known.retry_at) == (seen, failed):
+                self._check(known, server)
+
+        check = self._checks.start(known.digest, work)
         if check is not None and wanting and failed is None:
             check.wait(FIRST_WAIT_SECONDS)
 

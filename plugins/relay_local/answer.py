@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from textwrap import shorten
 from typing import Any
 
@@ -17,6 +18,7 @@ ABILITY = (
     "the embedded backend has no language model: it can only choose sentences and keywords from a text. With a schema "
     "it fills an object's properties `summary`, `keywords`, `title` and `sentences`: strings or arrays of strings"
 )
+TEXT_PARTS = frozenset({"text", "refusal"})
 LEAST, MOST = 3, 10  # sentences
 KEYWORDS = 8
 TITLE_CHARACTERS = 80
@@ -38,7 +40,8 @@ class Summary:
 
 
 def deltas(request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
-    """The answer in pieces. A token of this backend is a word."""
+    """The answer in pieces. A token of this backend is a word. Raises Unsupported for what needs a language model."""
+    _check(request)
     wanted = None if request.schema is None else _wanted(request.schema)
     text, path = _text(request)
     texts = summary.sentences(text)
@@ -52,6 +55,17 @@ def deltas(request: ChatRequest, ctx: CallContext) -> Iterator[Delta]:
     yield Delta(finish="stop", model=MODEL, input_tokens=len(text.split()), output_tokens=words)
 
 
+def _check(request: ChatRequest) -> None:
+    options = request.options
+    if options.get("tools") and options.get("tool_choice") != "none":
+        raise Unsupported("the embedded backend has no language model, so it cannot call tools")
+    if (options.get("response_format") or {}).get("type") == "json_object":
+        raise Unsupported("the embedded backend answers JSON only by a schema (response_format json_schema)")
+    contents = [content for message in request.messages if isinstance(content := message.get("content"), list)]
+    if not all(isinstance(part, Mapping) and part.get("type") in TEXT_PARTS for part in chain(*contents)):
+        raise Unsupported("the embedded backend reads only text, no pictures and no sound")
+
+
 def _text(request: ChatRequest) -> tuple[str, str]:
     """The text to summarise, and the field of the request it came from."""
     if request.transcript is not None:
@@ -63,10 +77,9 @@ def _text(request: ChatRequest) -> tuple[str, str]:
 
 
 def _content(content: Any) -> str:
-    """A message's text in either of OpenAI's shapes; parts that are not text are passed over."""
+    """A message's text in either of OpenAI's shapes."""
     if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
-        return "\n".join(part for part in parts if isinstance(part, str))
+        return "\n".join(str(part["text"]) for part in content if "text" in part)
     return content if isinstance(content, str) else ""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import falcon
 
 from relay.http import errors
+from relay.http.admin.codes import AdminCodes
 from relay.http.admin.connect import Connect
 from relay.http.admin.credits import AdminCredits
 from relay.http.admin.guard import Guard
@@ -23,12 +24,14 @@ from relay.http.pay import Pay
 from relay.http.relay.analyze import Analyze
 from relay.http.relay.checkout import Shop
 from relay.http.relay.credits import OwnCredits
+from relay.http.relay.discounts import Preview
 from relay.http.relay.jobs import OneJob, OwnJobs
 from relay.http.relay.keys import Keys
 from relay.http.relay.public import Capabilities, Health, Policy, Ready, ReceiptKey
 from relay.http.relay.recordings import Diarize, Transcribe
 from relay.http.relay.users import Users
 from relay.http.webhooks import Webhooks
+from relay.services.codes import Codes
 from relay.services.core import Core
 
 App = falcon.App[Any, Any]
@@ -96,6 +99,7 @@ def _money_routes(app: App, core: Core, callers: Callers) -> None:
     app.add_route("/relay/tier/checkout", shop, suffix="tier")
     app.add_route("/relay/invoices", shop, suffix="invoices")
     app.add_route("/relay/invoices/{invoice}", shop, suffix="invoice")
+    app.add_route("/relay/discounts/preview", Preview(core, callers, core.till.discounts))
     webhooks = Webhooks(core)
     app.add_route("/relay/{rail}/webhook", webhooks)
     app.add_route("/relay/{rail}/webhook/{token}", webhooks)
@@ -116,6 +120,9 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/payments/{order}/credit", payments, suffix="credit")
     app.add_route("/admin/payments/{order}/reverse", payments, suffix="reverse")
     app.add_route("/admin/payments/{order}/dismiss", payments, suffix="dismiss")
+    codes = AdminCodes(Codes(core.storage, core.settings))
+    app.add_route("/admin/codes", codes)
+    app.add_route("/admin/codes/{code}", codes, suffix="one")
     reconcile = Reconcile(core)
     app.add_route("/admin/reconcile", reconcile)
     app.add_route("/admin/{rail}/rescan", reconcile, suffix="rescan")

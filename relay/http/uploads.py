@@ -68,9 +68,10 @@ def _read(req: falcon.Request, folder: Path) -> Upload:
             with path.open("wb") as file:
                 part.stream.pipe(file)
         elif part.name:
-            text = part.stream.read(MAX_FIELD_BYTES + 1).decode("utf-8")
-            if len(text) > MAX_FIELD_BYTES:
+            data = part.stream.read(MAX_FIELD_BYTES + 1)
+            if len(data) > MAX_FIELD_BYTES:
                 raise Invalid(f"{part.name} is longer than {MAX_FIELD_BYTES} bytes", part.name)
+            text = data.decode("utf-8")
             repeated = part.name.endswith("[]") and part.name in fields
             fields[part.name] = f"{fields[part.name]},{text}" if repeated else text
     if filename is None:

@@ -15,7 +15,7 @@ class Identity:
     `account` is the `credit_key`: `user:…`, `inst:…` or `lic:…`. `tier`: what the credential itself
     grants (a licence's tier), or None when the relay's own row decides. `allowance` False: may spend
     purchased credit only (an expired licence). `strategy`: the name of the auth strategy. `credential`: the id of
-    the caller key it came with, "" for none.
+    the caller key it came with, "" for none; `outdated`: with the value of that key before its last rotation.
     """
 
     account: str
@@ -23,6 +23,7 @@ class Identity:
     tier: str | None = None
     allowance: bool = True
     credential: str = ""
+    outdated: bool = False
 
 
 class AuthStrategy(Protocol):
@@ -86,7 +87,8 @@ class KeyIssuer(Protocol):
         """All live keys of the account, newest first. A caller who came with a key sees that one only."""
 
     def revoke(self, owner: Identity, key_id: str) -> None:
-        """Raises NotFound for a key that is not the owner's; Forbidden when a key is to end another."""
+        """Raises NotFound for a key that is not the owner's; Forbidden when a key is to end another, or an outdated
+        value its own: whoever holds that one may be whom the rotation was to shut out."""
 
     def rotate(self, owner: Identity, key_id: str, grace_hours: float) -> tuple[CallerKey, str]:
         """The same key with a new secret; the old one works for `grace_hours` more. Raises as `revoke`."""

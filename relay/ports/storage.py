@@ -54,6 +54,8 @@ COLLECTIONS: tuple[Collection, ...] = (
     Collection("idempotency", indexes=("created_at", "running_since"), blobs=("reply",)),
     # What was bought. `invoice`: the rail, a space, and the rail's id; `pay`: hash of the return page's token.
     Collection("orders", indexes=("account_at", "created_at", "next_check_at", "invoice", "pay", "review_at")),
+    # Tiers that are paid again before their end, one per account.
+    Collection("subscriptions", indexes=("next_at",)),
     # Every delivery of a payment service, with what became of it.
     Collection("inbox", indexes=("at", "invoice")),
     # Discount codes by name; and which order uses which, by order. `due_at`: when a reservation is given back.

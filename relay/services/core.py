@@ -17,6 +17,7 @@ from relay.loader import Registry
 from relay.ports.storage import COLLECTIONS, STREAMS, Storage
 from relay.services.admin import Admin
 from relay.services.credits import Credits
+from relay.services.events import Events
 from relay.services.hangups import Hangups
 from relay.services.housekeeping import Chore, Housekeeping
 from relay.services.idempotency import Idempotency
@@ -52,15 +53,16 @@ class Core:
         self.storage.open(data_dir, COLLECTIONS, STREAMS)
         for name, attach in registry.attach.items():
             attach(PluginSpace(self.storage, name))
-        self.meter = Meter(self.storage, self.policy, metrics=self.metrics)
+        self.outbox = Outbox(self.storage)
+        self.events = Events(self.storage, self.outbox, settings.events)
+        self.meter = Meter(self.storage, self.policy, metrics=self.metrics, events=self.events)
         inference = settings.relay.threads - settings.relay.reserve_threads
         self.infer = Infer(self.meter, registry.backends, registry.routes, inference, self.metrics)
         self.hangups = Hangups()
         self.idempotency = Idempotency(self.storage, settings.retention.idempotency_mb * 2**20)
         self.receipts = Receipts(self.storage)
-        self.outbox = Outbox(self.storage)
         self.jobs = Jobs(self.storage, self.meter, self.infer, self.outbox, self.receipts, settings, data_dir)
-        self.till = Till(self.storage, self.policy, settings, registry.rails, self.outbox)
+        self.till = Till(self.storage, self.policy, settings, registry.rails, self.events)
         self.credits = Credits(self.storage, self.policy)
         self.admin = Admin(self.storage, settings.relay.admin_password)
         self.housekeeping = Housekeeping(

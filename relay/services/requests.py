@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from relay.errors import Invalid
 from relay.ports.inference import Audio, ChatRequest, DiarizeRequest, TranscribeRequest
+from relay.services.parts import check_urls
 from relay.services.schemas import check_schema
 
 TRANSCRIPT = "<transcript>\n{transcript}\n</transcript>"
@@ -78,7 +79,8 @@ class RecapBody(Struct):
 
 
 def chat_request(body: AnalyzeBody) -> ChatRequest:
-    """The caller's question as messages: system, then the conversation, then the transcript. Raises Invalid."""
+    """The caller's question as messages: system, then the conversation, then the transcript. Raises Invalid, and
+    UrlNotAllowed for a part that is to be fetched."""
     if (body.prompt is None) == (body.messages is None):
         raise Invalid("give prompt or messages, one of them", "prompt")
     if body.schema is not None:
@@ -87,7 +89,9 @@ def chat_request(body: AnalyzeBody) -> ChatRequest:
     if body.system:
         messages.append({"role": "system", "content": body.system})
     if body.messages is not None:
-        messages += [msgspec.to_builtins(message) for message in body.messages]
+        for n, message in enumerate(body.messages):
+            check_urls(message.content, f"messages.{n}.content")
+            messages.append(msgspec.to_builtins(message))
     else:
         messages.append({"role": "user", "content": body.prompt})
     if body.transcript:

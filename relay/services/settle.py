@@ -7,7 +7,7 @@ like: the transaction finds the dedup key taken, or takes it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -64,6 +64,7 @@ class Settlement:
         """
         settled = self._storage.transact(lambda tx: self._apply(tx, order_id, rail, snapshot))
         crash_point("settle.applied")
+        self._events.nudge()
         if settled.granted:
             log.info("payment_credited", order=order_id, rail=rail.name)
         if settled.alert:
@@ -94,7 +95,8 @@ class Settlement:
         order.answered_at = now
         if order.next_check_at is not None or (order.marked and order.reversed_at is None):
             order.next_check_at = next_check(order, now, self._window_hours)
-        if order.next_check_at is None and order.fulfilled_at is None and order.code:
+        over = order.next_check_at is None or order.state in {"expired", "invalid"}
+        if order.code and over and order.fulfilled_at is None:
             self._discounts.cancel(tx, order_id)
         orders.put(tx, order_id, order)
         return Settled(order_id, order.state, granted, order.fulfilled_at is not None, alert)
@@ -129,11 +131,10 @@ class Settlement:
         inbox.settle(tx, key, iso(now) or "")
         order.entry = fulfil(tx, order, order_id, self._policy.tiers, now)
         order.fulfilled_at = now
-        if order.code:
-            self._discounts.redeem(tx, order_id)
+        alert = self._discounts.redeem(tx, order_id) if order.code else ""
         data = {"order": order_id, "account": order.account, "product": order.product, "amount": str(order.price)}
         self._events.emit(tx, "payment.credited", data, order_id)
-        return decision
+        return replace(decision, alert="; ".join(filter(None, [decision.alert, alert])))
 
     def _for_review(
         self, tx: Tx, order_id: str, order: Order, reason: str, snapshot: Snapshot, now: datetime

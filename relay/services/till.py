@@ -17,7 +17,6 @@ from relay.services.deliveries import Deliveries
 from relay.services.desk import Desk
 from relay.services.discounts import Discounts
 from relay.services.events import Events
-from relay.services.outbox import Outbox
 from relay.services.policy import Policy
 from relay.services.reconcile import Reconciler
 from relay.services.settle import Settlement
@@ -28,13 +27,13 @@ BATCH = 200
 
 class Till:
     def __init__(
-        self, storage: Storage, policy: Policy, settings: Settings, rails: Mapping[str, Rail], outbox: Outbox
+        self, storage: Storage, policy: Policy, settings: Settings, rails: Mapping[str, Rail], events: Events
     ) -> None:
         rules = settings.reconcile
         self._storage = storage
         self._inbox_days = settings.retention.inbox_days
         self.rails = rails
-        self.events = Events(storage, outbox, settings.events)
+        self.events = events
         self.discounts = Discounts(storage, settings)
         self.settlement = Settlement(
             storage,

@@ -21,7 +21,8 @@ from relay.services import events as module
 from relay.services.events import Events
 from relay.services.meter import Meter
 from relay.services.outbox import Outbox
-from relay.settings import EventSettings, TierSettings
+from relay.services.till import Till
+from relay.settings import EventSettings, Settings, TierSettings
 from relay.testing.memory import MemoryStorage
 from tests.core.books import START, Books
 from tests.core.test_outbox import until
@@ -230,6 +231,16 @@ class TestOutages:
         books.events.outage("btcpay", False)
         assert books.events.rails_down() == set()
         assert len(books.told("rail.up")) == 1
+
+    def test_a_rail_that_comes_back_while_the_relay_is_stopped_is_still_watched_for_after_the_start(self):
+        books = Told(settings())
+        books.events.outage("btcpay", True)
+        till = Till(books.storage, books.policy, Settings(events=settings()), {}, books.outbox)
+        try:
+            assert till.checks.is_down("btcpay")
+            assert not till.checks.is_down("zaprite")
+        finally:
+            till.checks.close()
 
     def test_rails_are_told_apart(self):
         books = Told(settings())

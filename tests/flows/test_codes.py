@@ -9,10 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from relay.http.admin.codes import AdminCodes
-from relay.http.callers import Callers
-from relay.http.relay.discounts import Preview
-from relay.services.codes import Codes
 from relay.services.discounts import Discounts
 from tests.flows.live import assert_error, install, running, user
 from tests.flows.processes import BASIC, relay_process, run_relay, write_config
@@ -33,12 +29,6 @@ price = "5.00"
 @pytest.fixture
 def live(tmp_path):
     with running(tmp_path, settings=SHOP) as live:
-        core = live.core
-        codes = AdminCodes(Codes(core.storage, core.settings))
-        live.app.add_route("/admin/codes", codes)
-        live.app.add_route("/admin/codes/{code}", codes, suffix="one")
-        preview = Preview(core, Callers(core), Discounts(core.storage, core.settings))
-        live.app.add_route("/relay/discounts/preview", preview)
         yield live
 
 

@@ -429,3 +429,49 @@ def test_two_relays_on_one_store_leave_each_other_alone(shop, rail) -> None:
     assert deliver(shop, "theirs", order="ord_theirs").json["ignored"] == "unknown_invoice"
     report = shop.core.till.reconciler.rescan("fake")
     assert (report.asked, report.granted) == (0, 0)
+
+
+def code(live, admin, **fields):
+    reply = live.call("POST", "/admin/codes", headers=admin, json={"code": "SPRING", "kind": "percent"} | fields)
+    assert reply.status == 201, reply.body
+
+
+def test_a_code_lowers_what_the_rail_asks_and_is_used_up_by_the_payment(shop, rail) -> None:
+    admin = shop.login()
+    code(shop, admin, value=2000, max_uses=1)
+    sold = bought(shop, code=" spring ")
+    assert sold["amount"] == "4.00"
+    assert rail.sold[0].amount == money("4.00", "USD")
+    assert_error(buy(shop, install("j"), code="SPRING"), 422, "invalid")
+    rail.pay("inv1")
+    deliver(shop)
+    assert shop.credits("i")["purchased"] == 20
+
+
+def test_an_expired_order_gives_its_code_back_once(shop, rail) -> None:
+    code(shop, shop.login(), value=2000, max_uses=1)
+    sold = bought(shop, code="SPRING")
+    rail.change("inv1", status="expired", word="Expired")
+    for _ in range(3):
+        shop.core.till.checks.now(sold["id"])
+    bought(shop, install("j"), code="SPRING")
+    assert_error(buy(shop, install("k"), code="SPRING"), 422, "invalid")
+
+
+def test_a_refused_checkout_gives_its_code_back(shop, rail) -> None:
+    code(shop, shop.login(), value=2000, max_uses=1)
+    rail.fail = RailFailed("no")
+    assert buy(shop, code="SPRING").status == 502
+    rail.fail = None
+    bought(shop, code="SPRING")
+
+
+def test_a_free_order_asks_no_rail_and_is_given_once(shop, rail) -> None:
+    code(shop, shop.login(), kind="free", max_uses=1)
+    who = install("i") | {"Idempotency-Key": "k"}
+    sold = bought(shop, who, code="SPRING")
+    assert (sold["status"], sold["fulfilled"], sold["amount"], sold["rail"]) == ("settled", True, "0.00", None)
+    assert bought(shop, who, code="SPRING") == sold
+    assert shop.credits("i")["purchased"] == 20
+    assert not rail.calls["create"]
+    assert_error(buy(shop, install("j"), code="SPRING"), 422, "invalid")

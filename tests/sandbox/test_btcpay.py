@@ -76,7 +76,7 @@ class TestSelling:
 
     def test_without_an_amount_any_payment_settles(self, shop):
         sold = shop.sell(None)
-        assert (sold["type"], sold["amount"]) == ("TopUp", "0")
+        assert (sold["type"], sold["amount"]) == ("TopUp", "0.00")
         shop.play.pay(sold["id"], "3.21")
         seen = shop("GET", f"{INVOICES}/{sold['id']}").json()
         assert (seen["status"], seen["amount"], seen["type"]) == ("Settled", "3.21", "TopUp")
@@ -561,7 +561,7 @@ class TestFaults:
         reply = shop("POST", INVOICES, {"amount": "1"})
         assert (reply.status, reply.json()["code"]) == (status, code)
         assert shop("POST", INVOICES, {"amount": "1"}).status == 200
-        assert len(shop.list()) == 0 or shop.play.state()["invoices"]
+        assert len(shop.play.invoices) == 1
 
     def test_common_faults_answer_in_its_words(self, shop):
         shop.box.faults.add("btcpay", "status", times=1, status=403)

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from relay.errors import Invalid
 from relay.ports.inference import ChatRequest
+from relay.services.parts import check_urls
 from relay.services.requests import Temperature, Text, Tokens
 from relay.services.schemas import check_schema
 
@@ -84,7 +85,8 @@ class ChatBody(Struct):
 
 
 def chat_request(body: ChatBody) -> ChatRequest:
-    """Raises Invalid for what the relay cannot do, rather than answer something else and charge for it."""
+    """Raises Invalid for what the relay cannot do, rather than answer something else and charge for it, and
+    UrlNotAllowed for a part that is to be fetched."""
     _refuse(body)
     for n, message in enumerate(body.messages):
         _check_message(message, f"messages.{n}")
@@ -120,6 +122,7 @@ def _check_message(message: dict[str, Any], path: str) -> None:
     parts = content if isinstance(content, list) and content else [None]
     if not all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in parts):
         raise Invalid(f"{path}.content: must be text, or a list of parts with a type each", f"{path}.content")
+    check_urls(content, f"{path}.content")
 
 
 def _schema(wanted: ResponseFormat | None, options: dict[str, Any]) -> dict[str, Any] | None:

@@ -122,27 +122,30 @@ class Jobs:
         row = self._storage.read(lambda tx: work.get(tx, job_id))
         if row is not None and not row.ended:
             job = self._running.get(job_id)
+            if job is not None and job.call.id != row.call:
+                job = None
             # The running call knows which backends it has asked.
-            mine = job is not None and job.call.id == row.call
-            self._cancel(job_id, job.call if job is not None and mine else call_of(job_id, row))
+            self._cancel(job_id, job.call if job is not None else call_of(job_id, row), job)
         view = self.view(identity, name)
         if view["finished_at"] is None and view["state"] == "processing":
             raise Conflict("this call waits for its answer; hang up to cancel it", code="not_a_background_job")
         return view
 
-    def _cancel(self, job_id: str, call: Call) -> None:
+    def _cancel(self, job_id: str, call: Call, job: RunningJob | None) -> None:
+        """`job`: as it was in memory. By the time it has ended, the next one of its id may be there instead."""
         try:
             self._endings.fail(call, CallerError("you cancelled this job", code=CANCELLED), "cancelled")
         except AlreadyEnded:
             return
         with self._entering:
-            job = self._running.get(job_id)
-            if job is None or job.call.id != call.id:
-                return
-            self._line.remove(job_id)
-            forget(self._running, job)
-        job.cancel()
-        job.end("cancelled")
+            now = self._running.get(job_id)
+            if now is not None and now.call.id == call.id:
+                self._line.remove(job_id)
+                forget(self._running, now)
+                job = now
+        if job is not None:
+            job.cancel()
+            job.end("cancelled")
 
     def sweep(self) -> int:
         """Give back holds of jobs in the background that are gone or have ended."""

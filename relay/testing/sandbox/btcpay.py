@@ -167,9 +167,9 @@ class BTCPay(Service):
             wanted = found.due() or found.amount or Decimal(0) if amount is None else decimal(amount)
             if wanted <= 0 or type(confirmations) is not int or confirmations < 0:
                 raise ValueError("amount is more than 0, confirmations a whole number from 0")
-            emit = self._emitter(found)
+            emit, shown = self._emitter(found), found.shown()
             rules.receive(found, rules.payment_of(found, wanted, method, now, confirmations, rbf=rbf), now, emit)
-            rules.update(found, now, emit)
+            rules.update(found, now, emit, shown)
             return self.told(found)
 
     def confirm(self, invoice: str, blocks: int = 1) -> dict[str, Any]:

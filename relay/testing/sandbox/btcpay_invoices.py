@@ -198,9 +198,9 @@ def _confirm(invoice: Invoice, payment: Payment, now: float, emit: Emit) -> None
     emit("InvoicePaymentSettled", **told, payment=payment.view())
 
 
-def update(invoice: Invoice, now: float, emit: Emit) -> None:
-    """Bring the status up to the payments and the time."""
-    before, status, additional = invoice.shown(), invoice.status, invoice.additional
+def update(invoice: Invoice, now: float, emit: Emit, shown: dict[str, Any] | None = None) -> None:
+    """Bring the status up to the payments and the time. `shown`: what a read showed before, if the payments changed."""
+    before, status, additional = shown or invoice.shown(), invoice.status, invoice.additional
     _expire(invoice, now, emit)
     if invoice.status in ("New", "Expired"):
         _count(invoice, emit)

@@ -167,7 +167,7 @@ class Api:
             text = f"<h1>{order.wanted} {html.escape(order.currency)} (smallest unit)</h1><p>{html.escape(status)}</p>"
         if status == "PENDING":
             text += '<form method="post"><button>Test payment</button></form>'
-        return page(html.escape(str(order.asked.get("label") or "Checkout")), text)
+        return page(str(order.asked.get("label") or "Checkout"), text)
 
     def pay(self, call: Call) -> Reply:
         """The button of the page: a test payment, then back to the shop."""

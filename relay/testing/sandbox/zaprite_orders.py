@@ -52,7 +52,7 @@ class Transaction:
             "status": self.status,
             "amountInOrderCurrency": self.amount,
             "orderCurrency": self.currency,
-            "externalRef": secrets.token_hex(4),
+            "externalRef": f"ref_{self.id}",
             "createdAt": iso(self.created),
         }
 

@@ -9,9 +9,13 @@ from datetime import timedelta
 
 import pytest
 import structlog
-from relay_keysat import checks, licences
+from msgspec.structs import replace
+from relay_keysat import checks, licences, records
 from relay_keysat.checks import Checks
+from relay_keysat.records import Record
+from relay_keysat.verdict import Verdict
 
+from relay.books.spaces import PluginSpace
 from relay.errors import AuthRejected, Unavailable
 from relay.ports.auth import Identity
 from tests.flows.live import at_once, eventually
@@ -275,6 +279,28 @@ def test_a_clock_set_back_does_not_make_a_verdict_last(start, issuer, clock):
     assert refusal(strategy) == "revoked"
 
 
+def test_a_clock_set_back_a_little_has_the_server_asked_again(start, issuer, clock):
+    strategy = start(url=issuer.url)
+    who(strategy, KEY)
+    issuer.refuses("revoked")
+    clock.passes(hours=-2)
+    who(strategy, KEY)
+    waits_for(issuer, 2)
+    assert refusal(strategy) == "revoked"
+
+
+def test_an_older_verdict_never_replaces_a_newer_one(storage):
+    space, account = PluginSpace(storage, "keysat"), "lic:0123456789abcdef"
+    bare = Record(account, str(PRODUCT), 1, 0, (), "", "signer")
+    at = [Verdict(ok=True, reason="", checked_at=START + timedelta(hours=hours)) for hours in range(3)]
+
+    def save(verdict):
+        space.transact(lambda tx: records.save(tx, "hash", replace(bare, verdict=verdict)))
+        return space.read(lambda tx: records.load(tx, "hash")).verdict
+
+    assert [save(verdict) for verdict in (None, at[1], None, at[0], at[2])] == [None, at[1], at[1], at[1], at[2]]
+
+
 def test_a_restart_keeps_the_last_verdict_and_its_age(start, issuer, clock):
     issuer.refuses("revoked")
     assert refusal(start(url=issuer.url)) == "revoked"
@@ -440,6 +466,7 @@ def test_no_licence_is_in_the_storage_or_in_the_log(start, issuer, storage, cloc
                         strategy.identify(sent(form))
                     except AuthRejected as exc:
                         logged.append({"said": f"{exc} {exc.details}"})
+            eventually(no_check_runs)
             clock.passes(hours=2)
         issuer.refuses(KEY)
         refusal(strategy)

@@ -158,10 +158,32 @@ def test_a_text_that_says_nothing_is_refused(text):
 def test_without_a_transcript_the_last_message_of_the_user_is_the_text():
     messages = [
         {"role": "user", "content": "Old news is here."},
-        {"role": "user", "content": [{"type": "text", "text": "Fresh news arrived."}, {"type": "image_url"}]},
+        {"role": "user", "content": [{"type": "text", "text": "Fresh news arrived."}]},
         {"role": "assistant", "content": "Never mine."},
     ]
     assert bullets(text_of(answer.deltas(ChatRequest(messages), context()))) == ["Fresh news arrived."]
+
+
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+
+
+@pytest.mark.parametrize(
+    "options", [{"tools": TOOLS}, {"tools": TOOLS, "tool_choice": "required"}, {"response_format": {"type": "json_object"}}]
+)
+def test_what_needs_a_language_model_is_left_to_others(options):
+    with pytest.raises(Unsupported):
+        ask(options=options)
+
+
+def test_tools_that_are_not_to_be_called_do_no_harm():
+    assert text_of(ask(options={"tools": TOOLS, "tool_choice": "none"})).startswith(answer.HEADER)
+
+
+@pytest.mark.parametrize("transcript", [None, MEETING])
+def test_a_picture_is_not_passed_over(transcript):
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:image/png,x"}}]
+    with pytest.raises(Unsupported, match="only text"):
+        ask(transcript, content=parts)
 
 
 def test_a_text_of_stop_words_is_quoted_without_keywords():
