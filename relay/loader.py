@@ -7,7 +7,7 @@ author (no hook, a misspelt hook, a clash of names), or the machine (the module 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -171,14 +171,15 @@ def _check_port(plugin: str, offer: Any, kind: str, port: type[Any]) -> None:
         raise ConfigError(f"plugin {plugin!r}: its {kind} {type(offer).__name__} lacks {', '.join(missing)}")
 
 
-def _by_name(offers: Iterable[Offer], what: str) -> dict[str, Any]:
+def _by_name(offers: Iterable[Offer], what: str, tables: Mapping[str, Table]) -> dict[str, Any]:
     owners: dict[str, str] = {}
     named: dict[str, Any] = {}
     for plugin, offer in offers:
+        key = f"plugins.{plugin}.{offer.name}" if offer.name in tables[plugin] else f"plugins.{plugin}"
         if offer.name in named:
-            both = " and ".join(dict.fromkeys([owners[offer.name], plugin]))
+            both = " and ".join(dict.fromkeys([owners[offer.name], key]))
             raise ConfigError(f"two {what} are called {offer.name!r} (offered by {both}); rename one")
-        owners[offer.name], named[offer.name] = plugin, offer
+        owners[offer.name], named[offer.name] = key, offer
     return named
 
 
@@ -188,11 +189,12 @@ def _registry(
     offers = {hook: _offers(manager, hook, config.plugins) for hook in KINDS}
     storages = [storage for _, storage in offers["relay_storages"]]
     _check_storages([storage.name for storage in storages], known_storages)
-    auth = _by_name(offers["relay_auth_strategies"], "auth strategies")
-    backends = _by_name(offers["relay_inference_backends"], "inference backends")
+    auth = _by_name(offers["relay_auth_strategies"], "auth strategies", config.plugins)
+    backends = _by_name(offers["relay_inference_backends"], "inference backends", config.plugins)
     switched_off = (set(points) | config.instances) - set(config.plugins)
     routes: dict[Task, tuple[InferenceBackend, ...]] = {}
     notes: list[str] = list(config.warnings)
+    notes += (f"{key}: {why}" for table in config.plugins.values() for key, why in table.missing().items())
     for task in TASKS:
         routes[task] = _route(task, config, backends, switched_off, notes)
     return Registry(
@@ -203,7 +205,7 @@ def _registry(
         _infos(config, points, known_storages, offers),
         tuple(notes),
         {impl.plugin_name: _attaching(impl) for impl in manager.hook.relay_attach.get_hookimpls()},
-        _by_name(offers["relay_rails"], "payment rails"),
+        _by_name(offers["relay_rails"], "payment rails", config.plugins),
     )
 
 

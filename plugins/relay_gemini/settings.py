@@ -10,7 +10,7 @@ from msgspec import Meta
 
 GOOGLE = "https://generativelanguage.googleapis.com/"
 
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -120,9 +120,8 @@ class Licences:
         record = records.record_of(licence, signer, None if stored is None else stored.verdict)
         self._check_offline(record)
         known = self._known.keep(digest, self._row(digest, record, licence))
-        known.record = msgspec.structs.replace(record, verdict=known.record.verdict)
         known.licence = licence
-        if record != stored:
+        if stored is None:
             self._save(known)
         return known
 

@@ -16,6 +16,7 @@ from relay_local.samples import loudest, read_scaled
 
 MODEL = "moonshine-speakers"
 PIECE_SECONDS = 5.0  # the library is held for this much audio at a time; others have their turn in between
+LEAST_SAMPLES = round(PIECE_SECONDS * RATE)  # the library names no speaker in less; silence makes up for it
 OPTIONS = {"identify_speakers": "true", "skip_transcription": "true"}
 
 
@@ -35,6 +36,7 @@ def diarize(engine: Engine, audio: DecodedAudio, ctx: CallContext) -> DiarizedCh
             stream.start()
         for start in takewhile(lambda start: start < audio.seconds, count(0.0, PIECE_SECONDS)):
             samples = read_scaled(audio, start, start + PIECE_SECONDS, peak)
+            samples += [0.0] * (LEAST_SAMPLES - round(audio.seconds * RATE))
             with engine.turn(ctx.remaining()), explained():
                 stream.add_audio(samples, RATE)
             ctx.progress(min((start + PIECE_SECONDS) / audio.seconds, 1.0))
@@ -44,7 +46,7 @@ def diarize(engine: Engine, audio: DecodedAudio, ctx: CallContext) -> DiarizedCh
         if transcriber is not None:
             with one_at_a_time:
                 transcriber.close()
-    return DiarizedChunk(0.0, audio.seconds, [turn for line in lines for turn in _turns(line)])
+    return DiarizedChunk(0.0, audio.seconds, [turn for line in lines for turn in _turns(line, audio.seconds)])
 
 
 def _finish(stream: Any) -> list[Any]:
@@ -53,8 +55,10 @@ def _finish(stream: Any) -> list[Any]:
     return list(transcript.lines)
 
 
-def _turns(line: Any) -> list[SpeakerTurn]:
+def _turns(line: Any, seconds: float) -> list[SpeakerTurn]:
+    """Those in the recording, which may be shorter than what the library was given."""
     return [
-        SpeakerTurn(span.start_time, span.start_time + span.duration, str(span.speaker_index))
+        SpeakerTurn(span.start_time, min(span.start_time + span.duration, seconds), str(span.speaker_index))
         for span in line.speaker_spans or []
+        if span.start_time < seconds
     ]

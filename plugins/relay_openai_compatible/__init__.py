@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from relay.api import ConfigError, InferenceBackend, hookimpl, read_settings
+from relay.api import ConfigError, HTTPClient, InferenceBackend, hookimpl, read_settings
 from relay_openai_compatible.backend import OpenAICompatible
 from relay_openai_compatible.settings import Settings
+
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Plugin:
@@ -25,8 +29,13 @@ class Plugin:
 def _backend(name: str, table: Any, where: str) -> OpenAICompatible:
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where}: must be a table [{where}]")
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{where}: the name must be 1 to 64 characters of A-Z a-z 0-9 . _ -")
     settings = read_settings(table, Settings)
-    try:
-        return OpenAICompatible(name, settings, where)
-    except ValueError as exc:
-        raise ConfigError(f"{where}: base_url, api_key or headers: {exc}") from None
+    key = {"authorization": f"Bearer {settings.api_key}"}
+    for setting, headers in (("base_url", {}), ("api_key", key), ("headers", settings.headers)):
+        try:
+            HTTPClient(settings.root, headers=headers).close()
+        except ValueError as exc:
+            raise ConfigError(f"{where}.{setting}: {exc}") from None
+    return OpenAICompatible(name, settings, where)

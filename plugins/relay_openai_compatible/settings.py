@@ -11,8 +11,11 @@ from msgspec import Meta
 
 from relay.api import Chunking
 
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+"""Say how a request is sent, which is not the operator's to choose."""
 VERSION = re.compile(r"/v\d+[a-z]*\d*(/|$)")
 
 
@@ -44,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.overlap_seconds * 2 >= self.chunk_seconds:
             raise ValueError("overlap_seconds must be less than half of chunk_seconds")
+        for name in self.headers:
+            if not TOKEN.fullmatch(name) or name.lower() in OURS:
+                raise ValueError(f"headers: {name!r} is not a header that can be set here")
 
     @property
     def root(self) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from relay.api import ConfigError, InferenceBackend, hookimpl, read_settings
+from relay.api import ConfigError, HTTPClient, InferenceBackend, hookimpl, read_settings
 from relay_spark.backend import SparkBackend
 from relay_spark.settings import Settings
 
@@ -14,11 +15,19 @@ class Plugin:
     def __init__(self, table: Mapping[str, Any]) -> None:
         where = getattr(table, "path", "plugins.spark")
         settings = read_settings(table, Settings)
-        try:
+        with naming(f"{where}.url"):
+            HTTPClient(settings.url).close()
+        with naming(f"{where}.token"):
             self._backend = SparkBackend(settings, where)
-        except ValueError as exc:
-            raise ConfigError(f"{where}: url or token: {exc}") from None
 
     @hookimpl
     def relay_inference_backends(self) -> list[InferenceBackend]:
         return [self._backend]
+
+
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as exc:
+        raise ConfigError(f"{key}: {exc}") from None

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from relay.api import Chunking, Task
 
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 
 DEFAULT_PATHS: dict[Task, str] = {
@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_discovered_hosts: bool = False
     model: str = ""
     chunk_seconds: Seconds = 300
-    overlap_seconds: Annotated[float, Meta(ge=0)] = 10
+    overlap_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 10
     max_speakers_per_chunk: AtLeastOne = 4
     speaker_threshold: Annotated[float, Meta(ge=-1, le=1)] = 0.4
     connect_timeout: Seconds = 5

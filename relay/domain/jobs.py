@@ -29,7 +29,7 @@ class Job(Struct, omit_defaults=True, gc=False):
 
     `paid_at` None: nothing was charged (yet). `bucket`, `cycle`: where the charge went, for a refund.
     `gemini`: the limit it was counted against, "" for none. `calls`: how many calls ran under it since it was paid,
-    the paying one included. `error`: code and message of the failure that ended an unpaid job.
+    the paying one included. `error`, `failed_at`: code and message of the failure that ended an unpaid job, and when.
     `attempts`: the newest MAX_ATTEMPTS of all its calls. `inputs`: what was asked, in figures. `entry`: the number of
     the ledger entry that charged it. `account_at`: account and time, for the index.
     """
@@ -47,6 +47,7 @@ class Job(Struct, omit_defaults=True, gc=False):
     backend: str = ""
     model: str = ""
     error: dict[str, str] | None = None
+    failed_at: datetime | None = None
     attempts: list[Attempt] = []
     inputs: dict[str, int | float | str] = {}
     entry: int = 0

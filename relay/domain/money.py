@@ -8,6 +8,7 @@ from msgspec import Struct
 
 NO_DIGITS = frozenset("SATS BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split())  # noqa: SIM905
 THREE_DIGITS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+MAX_DIGITS = 17
 BITCOIN = frozenset({"BTC", "LBTC"})
 
 
@@ -44,6 +45,7 @@ def money(amount: str | int | Decimal, currency: str) -> Money:
         units = Decimal(amount).scaleb(digits(currency))
     except InvalidOperation:
         raise ValueError(f"{amount!r} is not an amount"[:80]) from None
-    if not units.is_finite() or units != units.to_integral_value():
-        raise ValueError(f"{amount} {currency} is not a whole number of the smallest unit"[:80])
+    # The exponent is looked at before the number is written out, which could take for ever.
+    if not units.is_finite() or units.adjusted() > MAX_DIGITS or units != units.to_integral_value():
+        raise ValueError(f"{str(amount)[:40]} {currency} is not a whole number of the smallest unit")
     return Money(int(units), currency)

@@ -7,6 +7,7 @@ from typing import Any
 import falcon
 
 from relay.http import errors
+from relay.http.admin.callbacks import AdminCallbacks
 from relay.http.admin.codes import AdminCodes
 from relay.http.admin.connect import Connect
 from relay.http.admin.credits import AdminCredits
@@ -111,6 +112,10 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/logout", Logout(core))
     app.add_route("/admin/status", Status())
     app.add_route("/admin/hardware-queue", HardwareQueue(core))
+    callbacks = AdminCallbacks(core)
+    app.add_route("/admin/callbacks", callbacks)
+    app.add_route("/admin/callbacks/{delivery}", callbacks, suffix="one")
+    app.add_route("/admin/callbacks/{delivery}/retry", callbacks, suffix="retry")
     app.add_route("/metrics", MetricsPage(core))
     payments = Payments(core)
     app.add_route("/admin/payments", payments)

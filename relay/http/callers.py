@@ -72,7 +72,12 @@ class Callers:
                 with _asking(strategy):
                     licence = strategy.verdict_for(identity.account)
                 if licence is not None:
-                    return replace(licence, strategy=identity.strategy, credential=identity.credential)
+                    return replace(
+                        licence,
+                        strategy=identity.strategy,
+                        credential=identity.credential,
+                        outdated=identity.outdated,
+                    )
         raise AuthRejected(
             "the licence this key was made with is not known here; call once with the licence itself",
             code="bad_license",

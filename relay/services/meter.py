@@ -390,8 +390,8 @@ class Meter:
 
     def _failed_job(self, hold: Hold, error: RelayError | None, inputs: Inputs) -> Job:
         job = job_of(hold)
-        job.inputs = inputs
-        job.error = {"code": "abandoned", "message": ""}
+        job.inputs, job.failed_at = inputs, self._clock()
+        job.error = {"code": "abandoned", "message": "the relay stopped or failed during this call"}
         if error is not None:
             job.error = {"code": error.code, "message": error.message[:500]}
         return job

@@ -163,8 +163,19 @@ class KeyIssuerConformance:
         key, new = issuer.rotate(OWNER, key_id, 1)
         assert (key.id, key.label, new != old) == (key_id, "phone", True)
         assert key.previous_until is not None
-        for secret in (old, new):
-            assert issuer.identify(self.headers(secret)) == itself
+        assert issuer.identify(self.headers(new)) == itself
+        assert issuer.identify(self.headers(old)) == replace(itself, outdated=True)
+
+    def test_an_old_value_may_call_but_neither_rotate_nor_end_its_key(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        key_id, old, _ = self._mint(issuer)
+        _, new = issuer.rotate(OWNER, key_id, 1)
+        outdated = issuer.identify(self.headers(old))
+        assert outdated is not None
+        for act in (issuer.revoke, lambda who, key: issuer.rotate(who, key, 1)):
+            with pytest.raises(Forbidden):
+                act(outdated, key_id)
+        assert issuer.identify(self.headers(new)) is not None
 
     def test_without_grace_the_old_value_ends_at_once(self, issuer: AuthStrategy) -> None:
         assert isinstance(issuer, KeyIssuer)

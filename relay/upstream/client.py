@@ -7,13 +7,12 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 import structlog
-from urllib3 import HTTPConnectionPool, Retry, Timeout
+from urllib3 import Retry, Timeout
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
@@ -21,8 +20,10 @@ from relay import __version__
 from relay.errors import PluginError, UpstreamTimeout
 from relay.ports.inference import CallContext
 from relay.upstream.connection import Interrupt, Pool, TLSPool, this_thread
+from relay.upstream.exchange import Exchange
 from relay.upstream.forms import form
-from relay.upstream.stream import MAX_REPLY_BYTES, HTTPStream, cancelled, explained
+from relay.upstream.reply import HTTPReply
+from relay.upstream.stream import MAX_REPLY_BYTES, HTTPStream, cancelled, explained, whole
 
 log = structlog.get_logger("relay.upstream")
 
@@ -30,15 +31,6 @@ NO_RETRY = Retry(total=False, redirect=False)
 BAD_HEADER = re.compile(r"[^\x20-\x7e]")
 
 Body = bytes | IO[bytes] | Iterable[bytes] | None
-
-
-@dataclass(frozen=True, slots=True)
-class HTTPReply:
-    """An answer, whatever its status. `headers` ignores letter case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class HTTPClient:
@@ -69,7 +61,7 @@ class HTTPClient:
         self._json_headers = {**self._headers, "content-type": "application/json"}
         self._read_timeout = read_timeout
         timeout = Timeout(connect=connect_timeout, read=read_timeout)
-        self._pool: HTTPConnectionPool
+        self._pool: Pool
         if scheme == "https":
             # One context for all connections: loading the machine's certificates takes milliseconds.
             self._pool = TLSPool(
@@ -78,6 +70,7 @@ class HTTPClient:
         else:
             self._pool = Pool(host, port, timeout=timeout, maxsize=pool_size)
         self.where = f"{host}:{self._pool.port}"
+        self._exchange = Exchange(self._pool, self._prefix, self._json_headers)
 
     def request(
         self,
@@ -111,8 +104,20 @@ class HTTPClient:
         ctx: CallContext | None = None,
     ) -> HTTPReply:
         """POST `obj` as JSON; the rest as in `request`."""
-        body = msgspec.json.encode(obj)
-        return self._reply("POST", path, body, self._json_headers, self._limit(timeout, ctx), max_bytes, ctx)
+        body, limit = msgspec.json.encode(obj), self._limit(timeout, ctx)
+        if not self._exchange.can(path):
+            return self._reply("POST", path, body, self._json_headers, limit, max_bytes, ctx)
+        try:
+            if limit <= 0:
+                raise no_time()
+            if ctx is None:
+                return self._exchange.post(path, body, limit, max_bytes, None)
+            interrupt = Interrupt()
+            with ctx.interruptible(interrupt.stop):
+                return self._exchange.post(path, body, limit, max_bytes, interrupt)
+        except PluginError as exc:
+            self._tell(exc, ctx)
+            raise
 
     def post_multipart(
         self,
@@ -171,10 +176,10 @@ class HTTPClient:
     ) -> HTTPReply:
         try:
             if ctx is None:
-                return _whole(self._open(method, path, body, headers, limit, None), max_bytes)
+                return whole(self._open(method, path, body, headers, limit, None), max_bytes)
             interrupt = Interrupt()
             with ctx.interruptible(interrupt.stop):
-                return _whole(self._open(method, path, body, headers, limit, interrupt), max_bytes)
+                return whole(self._open(method, path, body, headers, limit, interrupt), max_bytes)
         except PluginError as exc:
             self._tell(exc, ctx)
             raise
@@ -189,7 +194,7 @@ class HTTPClient:
         self, method: str, path: str, body: Body, headers: dict[str, str], limit: float, interrupt: Interrupt | None
     ) -> HTTPStream:
         if limit <= 0:
-            raise UpstreamTimeout("no time was left to ask the inference server")
+            raise no_time()
         deadline = time.monotonic() + limit
         silence = min(limit, self._read_timeout)
         this_thread.interrupt = interrupt
@@ -212,11 +217,8 @@ class HTTPClient:
         return HTTPStream(response, deadline, silence, interrupt)
 
 
-def _whole(stream: HTTPStream, max_bytes: int) -> HTTPReply:
-    try:
-        return HTTPReply(stream.status, stream.headers, stream.read_all(max_bytes))
-    finally:
-        stream.close()
+def no_time() -> UpstreamTimeout:
+    return UpstreamTimeout("no time was left to ask the inference server")
 
 
 def _split(base_url: str) -> tuple[str, str, int | None, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
+import time
 from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -13,6 +15,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from relay.errors import Unavailable
+
+IDLE_SECONDS = 30.0
+"""A connection that nobody used for so long is opened anew: what is in between may have forgotten it silently."""
 
 
 class Interrupt:
@@ -69,6 +74,7 @@ class Connection(HTTPConnection):
 
     wire: socket.socket | None = None
     interrupt: Interrupt | None = None
+    idle_since = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,14 +93,23 @@ class Connection(HTTPConnection):
             self.timeout = patience
         self.wire = self.sock
         self.wire.settimeout(patience)
-        self._attach()
+        self._readable = select.poll()
+        self._readable.register(self.wire, select.POLLIN)
+        self.attach()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the pool may hand it out again: nothing came since the last answer, neither bytes nor the end."""
+        if self.sock is None or time.monotonic() - self.idle_since > IDLE_SECONDS:
+            return False
+        return not self._readable.poll(0)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
-            self._attach()
+            self.attach()
         super().request(*args, **kwargs)
 
-    def _attach(self) -> None:
+    def attach(self) -> None:
         self.interrupt = this_thread.interrupt
         if self.interrupt is not None and self.wire is not None:
             self.interrupt.watch(self.wire)
@@ -104,6 +119,11 @@ class Connection(HTTPConnection):
             self.interrupt.release()
             self.interrupt = None
 
+    def drop(self) -> None:
+        """Hang up; whoever cancels the call afterwards must not reach a socket that has this one's number by then."""
+        self.detach()
+        self.close()
+
 
 class TLSConnection(Connection, HTTPSConnection):
     pass
@@ -112,9 +132,35 @@ class TLSConnection(Connection, HTTPSConnection):
 class Pool(HTTPConnectionPool):
     ConnectionCls = Connection
 
+    def take(self, patience: float) -> Connection:
+        """A connection that stands, on which nothing was asked yet, or an idle one. `patience`: seconds to connect.
+
+        Raises Unavailable when there is none to be had, ClosedPoolError after `close`.
+        """
+        connection = self._get_conn()
+        if not isinstance(connection, Connection):
+            raise TypeError(f"a pool of {type(connection).__name__}")
+        if connection.sock is not None:
+            connection.attach()
+            return connection
+        connection.timeout = patience
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """For the next call. The answer to the last one was read to its end."""
+        self._put_conn(connection)
+
     def _put_conn(self, conn: Any) -> None:
         if isinstance(conn, Connection):
             conn.detach()
+            conn.idle_since = time.monotonic()
+            if isinstance(conn.sock, ssl.SSLSocket) and conn.sock.pending():
+                conn.close()  # more came than the answer, and was decrypted already: `is_connected` cannot see it
         super()._put_conn(conn)
 
 

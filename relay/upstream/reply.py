@@ -44,5 +44,5 @@ class HeaderLines(Mapping[str, str]):
             self._read = HTTPHeaderDict()
             for line in self._lines.decode("latin-1").split("\r\n")[:-1]:
                 name, _, value = line.partition(":")
-                self._read.add(name, value.strip(" \t"))
+                self._read.add(name, value.lstrip(" \t"))
         return self._read

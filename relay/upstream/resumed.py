@@ -77,27 +77,24 @@ def resumed(pool: Pool, connection: Connection, data: bytes, deadline: float) ->
 
     Raises OSError and HTTPException for an answer that is none.
     """
-    wire = connection.sock
-    answer = HTTPResponse(
-        cast(socket.socket, _Wire(_Reader(_Raw(data, wire, deadline), connection))),
-        method="POST",
-    )
+    reader = _Reader(_Raw(data, connection.sock, deadline), connection)
+    answer = HTTPResponse(cast(socket.socket, _Wire(reader)), method="POST")
     try:
         answer.begin()
+        if answer.will_close:
+            connection.close()  # as http.client does: the answer keeps the wire to itself
+        return urllib3.HTTPResponse(
+            body=cast(Any, answer),
+            headers=HTTPHeaderDict(answer.headers.items()),
+            status=answer.status,
+            version=answer.version,
+            reason=answer.reason,
+            preload_content=False,
+            original_response=cast(Any, answer),
+            pool=pool,
+            connection=cast(Any, connection),
+            request_method="POST",
+        )
     except BaseException:
         answer.close()
         raise
-    if answer.will_close:
-        connection.close()  # as http.client does: the answer keeps the wire to itself
-    return urllib3.HTTPResponse(
-        body=cast(Any, answer),
-        headers=HTTPHeaderDict(answer.headers.items()),
-        status=answer.status,
-        version=answer.version,
-        reason=answer.reason,
-        preload_content=False,
-        original_response=cast(Any, answer),
-        pool=pool,
-        connection=cast(Any, connection),
-        request_method="POST",
-    )

@@ -11,6 +11,7 @@ from urllib3.response import BaseHTTPResponse
 
 from relay.errors import OutcomeUnknown, PluginError, Unavailable, UpstreamFailed, UpstreamTimeout
 from relay.upstream.connection import Connection, Interrupt, reason
+from relay.upstream.reply import HTTPReply
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
@@ -80,12 +81,21 @@ class HTTPStream:
         return piece
 
 
-def explained(exc: HTTPError) -> PluginError:
+def whole(stream: HTTPStream, max_bytes: int) -> HTTPReply:
+    """Read to the end, or hang up. Raises as `HTTPStream` does."""
+    try:
+        return HTTPReply(stream.status, stream.headers, stream.read_all(max_bytes))
+    finally:
+        stream.close()
+
+
+def explained(exc: Exception) -> PluginError:
+    """What a failure of urllib3, of http.client or of a socket means. Its connection stood."""
     if isinstance(exc, ClosedPoolError):
         return Unavailable("the relay is stopping")
     if isinstance(exc, DecodeError):
         return UpstreamFailed("the inference server sent an answer whose content-encoding is broken")
-    if isinstance(exc, ReadTimeoutError) or any(isinstance(arg, TimeoutError) for arg in exc.args):
+    if isinstance(exc, (ReadTimeoutError, TimeoutError)) or any(isinstance(arg, TimeoutError) for arg in exc.args):
         return timed_out()
     return OutcomeUnknown(f"the connection to the inference server was lost after the request was sent: {reason(exc)}")
 

@@ -235,7 +235,7 @@ class TestOutages:
     def test_a_rail_that_comes_back_while_the_relay_is_stopped_is_still_watched_for_after_the_start(self):
         books = Told(settings())
         books.events.outage("btcpay", True)
-        till = Till(books.storage, books.policy, Settings(events=settings()), {}, books.outbox)
+        till = Till(books.storage, books.policy, Settings(events=settings()), {}, books.events)
         try:
             assert till.checks.is_down("btcpay")
             assert not till.checks.is_down("zaprite")

@@ -12,6 +12,7 @@ import pytest
 import urllib3
 
 from relay.testing.sandbox.btcpay import KEY, STORE
+from tests.loopback import Server, reply
 from tests.sandbox import btcpay_openapi
 
 API = "/btcpay/api/v1"
@@ -99,8 +100,8 @@ class TestSelling:
         ],
     )
     def test_what_is_not_valid_is_a_list_with_422(self, shop, body, path):
-        reply = shop("POST", INVOICES, body)
-        assert (reply.status, reply.json()[0]["path"]) == (422, path)
+        refused = shop("POST", INVOICES, body)
+        assert (refused.status, refused.json()[0]["path"]) == (422, path)
 
     def test_an_unknown_currency_and_a_node_behind_are_400(self, shop):
         assert shop("POST", INVOICES, {"amount": "1", "currency": "XYZ"}).json()["code"] == "generic-error"
@@ -599,6 +600,14 @@ class TestControl:
         reply = client.post(f"/_sandbox/btcpay/{path}", body)
         assert reply.status == 400
         assert said in reply.json()["error"]
+
+    def test_waiting_for_deliveries_that_do_not_end_is_a_504(self, client, shop):
+        with Server(lambda _request: reply(500)) as receiver:
+            shop("POST", f"{API}/stores/{STORE}/webhooks", {"url": receiver.url})
+            shop.sell()
+            waited = client.post("/_sandbox/btcpay/wait", {"seconds": 0.3})
+        assert waited.status == 504
+        assert "still wait" in waited.json()["error"]
 
     @pytest.mark.parametrize("changes", [{"version": "new"}, {"speed": 0}, {"network": "moon"}, {"colour": "red"}])
     def test_a_setting_that_cannot_be_is_refused(self, client, changes):

@@ -405,9 +405,8 @@ class TestDisturbed:
     @pytest.mark.parametrize(("signed", "right"), [("right", True), ("wrong", False), ("sha256=00", False)])
     def test_a_forged_delivery_is_signed_as_told(self, shop, receiver, signed, right):
         receiver.answer = lambda _request: _said(401)
-        hook(shop, receiver)
-        sold = shop.play.create()
-        shop.play.restart()
+        hook(shop, receiver, **only("InvoiceSettled"))
+        sold = shop.sell()
         (answer,) = shop.play.forge(sold["id"], signed=signed, fields={"storeId": "other"})
         request = receiver.requests[-1]
         assert answer["status"] == 401

@@ -379,6 +379,14 @@ class TestWebhooks:
         data = [body["data"] for body in told(shop, receiver)]
         assert data == [{"id": sold["id"], "status": s, "externalUniqId": "ord_1"} for s in ("PROCESSING", "PAID")]
 
+    def test_more_money_that_changes_no_status_is_not_told(self, shop, receiver):
+        shop.play.configure({"webhook_url": receiver.url})
+        sold = shop.sell()
+        for _ in range(3):
+            shop.play.pay(sold["id"])
+        assert shop.status(sold) == "OVERPAID"
+        assert len(told(shop, receiver)) == 2
+
     def test_one_can_be_made_over_the_api(self, shop, receiver):
         made = shop("POST", "/zaprite/v1/webhooks", {"url": f"{receiver.url}/x"})
         assert (made.status, set(made.json())) == (201, {"id", "url"})

@@ -40,7 +40,7 @@ def record_view(job_id: str, record: Job) -> dict[str, Any]:
         record,
         state=state,
         started_at=record.created_at,
-        finished_at=record.paid_at,
+        finished_at=record.paid_at or record.failed_at,
         error=error,
         meta=_meta(record.backend, record.model, record.attempts),
     )

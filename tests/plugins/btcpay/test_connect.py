@@ -29,12 +29,15 @@ def rail(box, rail_for):
 
 def consent(rail, *, stores=None):
     """What the operator's browser does: to BTCPay, and back with the form that it submits."""
-    page = rail.connect_start(RETURN_URL).redirect
-    chosen = [("store", store) for store in stores or ()]
+    return submitted(rail.connect_start(RETURN_URL).redirect, stores)
+
+
+def submitted(page, stores=None):
+    """The form that BTCPay's page submits after consent, for all stores or for these."""
     if stores is None:
         html = requests.get(page, params={"auto": "1"}, timeout=5).text
     else:
-        html = requests.post(page, data=chosen, timeout=5).text
+        html = requests.post(page, data=[("store", store) for store in stores], timeout=5).text
     form = {}
     for name, value in re.findall(r'name="([^"]+)" value="([^"]*)"', html):
         form.setdefault(name, []).append(value)

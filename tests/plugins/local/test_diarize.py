@@ -220,3 +220,11 @@ def test_one_who_releases_the_lock_does_not_win_it_again_while_another_waits():
         order.append("first again")
     thread.join(5)
     assert order == ["other", "first again"]
+
+
+@pytest.mark.parametrize("seconds", [2.0, 4.0, 4.9])
+def test_a_recording_of_a_few_seconds_has_its_speaker(backend, stretch, seconds):
+    cut = stretch(0, seconds)
+    found = speakers.diarize(backend._engine, cut, context(PATIENCE))
+    assert found.turns
+    assert all(0 <= turn.start < turn.end <= seconds for turn in found.turns)

@@ -168,7 +168,8 @@ TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type"
 
 
 @pytest.mark.parametrize(
-    "options", [{"tools": TOOLS}, {"tools": TOOLS, "tool_choice": "required"}, {"response_format": {"type": "json_object"}}]
+    "options",
+    [{"tools": TOOLS}, {"tools": TOOLS, "tool_choice": "required"}, {"response_format": {"type": "json_object"}}],
 )
 def test_what_needs_a_language_model_is_left_to_others(options):
     with pytest.raises(Unsupported):

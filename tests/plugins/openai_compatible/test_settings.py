@@ -50,8 +50,22 @@ def test_a_version_is_added_where_none_is_in_the_path(base_url, root):
         ({}, r"plugins\.openai_compatible: write a table \[plugins\.openai_compatible\.NAME\]"),
         ({"base_url": "http://h"}, r"plugins\.openai_compatible\.base_url: must be a table"),
         ({"a": {}}, r"plugins\.openai_compatible\.a\.base_url: this key is required"),
-        ({"a": {"base_url": "h:8000"}}, r"plugins\.openai_compatible\.a: base_url, api_key or headers: the URL must"),
-        ({"a": {"base_url": "http://h", "headers": {"x": "sesame\n"}}}, r"plugins\.openai_compatible\.a: base_url"),
+        ({"a": {"base_url": "h:8000"}}, r"plugins\.openai_compatible\.a\.base_url: the URL must"),
+        ({"a": {"base_url": "http://["}}, r"plugins\.openai_compatible\.a\.base_url: "),
+        ({"a": {"base_url": "http://h", "headers": {"x": "sesame\n"}}}, r"plugins\.openai_compatible\.a\.headers: "),
+        ({"a": {"base_url": "http://h", "api_key": "sesame\n"}}, r"plugins\.openai_compatible\.a\.api_key: "),
+        *(
+            ({"a": {"base_url": "http://h", "headers": {name: "x"}}}, r"plugins\.openai_compatible\.a: headers: ")
+            for name in ("", "a b", "a:", "é", "a\n", "Host", "content-length", "Transfer-Encoding", "Connection")
+        ),
+        *(
+            ({name: {"base_url": "http://h"}}, "the name must be 1 to 64 characters")
+            for name in ("", "a b", "a/b", "é", "x" * 65, "a\n")
+        ),
+        (
+            {"a": {"base_url": "http://h", "read_timeout": float("inf")}},
+            r"plugins\.openai_compatible\.a\.read_timeout: ",
+        ),
         ({"a": {"base_url": "http://h", "tasks": ["diarize"]}}, r"plugins\.openai_compatible\.a\.tasks"),
         ({"a": {"base_url": "http://h", "tasks": []}}, r"plugins\.openai_compatible\.a\.tasks"),
         ({"a": {"base_url": "http://h", "modell": "x"}}, r"plugins\.openai_compatible\.a\.modell: unknown key"),

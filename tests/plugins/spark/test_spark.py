@@ -245,11 +245,12 @@ def test_the_places_for_calls_come_from_the_settings(spark, backend_for):
     ("settings", "complaint"),
     [
         ({}, r"plugins\.spark\.url: this key is required"),
-        ({"url": ""}, r"plugins\.spark: url or token: the URL must start with"),
-        ({"url": "spark.lan:8000"}, r"plugins\.spark: url or token: the URL must start with"),
-        ({"url": "http://h", "token": "sesame\nx: y"}, r"plugins\.spark: url or token: the value for the header"),
+        ({"url": ""}, r"plugins\.spark\.url: the URL must start with"),
+        ({"url": "spark.lan:8000"}, r"plugins\.spark\.url: the URL must start with"),
+        ({"url": "http://h", "token": "sesame\nx: y"}, r"plugins\.spark\.token: the value for the header"),
         ({"url": "http://h", "max_concurrent": 0}, r"plugins\.spark\.max_concurrent: "),
         ({"url": "http://h", "read_timeout": 0}, r"plugins\.spark\.read_timeout: "),
+        ({"url": "http://h", "read_timeout": float("inf")}, r"plugins\.spark\.read_timeout: "),
         ({"url": "http://h", "modell": "x"}, r"plugins\.spark\.modell: unknown key"),
     ],
 )
