@@ -11,6 +11,10 @@ from typing import Any, TextIO, cast
 import structlog
 
 
+CHATTY = ("google_genai", "httpx2", "httpcore2")
+"""Libraries that tell of each request, or of what is in an answer; the relay has its own line for both."""
+
+
 class Stderr(io.TextIOBase):
     """Standard error as it is now. A log that cannot be written must not fail the call it tells of."""
 
@@ -50,3 +54,5 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.INFO))
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)

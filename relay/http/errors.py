@@ -7,6 +7,7 @@ from typing import Any
 import falcon
 import msgspec
 import structlog
+from falcon.constants import COMBINED_METHODS
 
 from relay.errors import (
     BadRequest,
@@ -44,7 +45,7 @@ def _falcon(req: falcon.Request, resp: falcon.Response, exc: Any, params: Any) -
     error: RelayError
     if exc.status_code == 404:
         error = NotFound(f"there is nothing at {req.path}"[:300])
-    elif exc.status_code == 405:
+    elif exc.status_code == 405 or req.method not in COMBINED_METHODS:
         error = MethodNotAllowed(f"{req.method} is not possible here")
         for name, value in dict(exc.headers or {}).items():
             resp.set_header(name, value)

@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import structlog
+
 from relay.errors import Unavailable, UpstreamTimeout
+
+log = structlog.get_logger("relay.calls")
 
 Task = Literal["transcribe", "analyze", "diarize"]
 TASKS: tuple[Task, ...] = ("transcribe", "analyze", "diarize")
@@ -161,7 +165,11 @@ class CallContext:
         """End the call from another thread, at once: whatever it waits for is interrupted."""
         self.cancelled.set()
         for stop in tuple(self._stops):
-            stop()
+            try:
+                stop()
+            except Exception:
+                # One that raises must not keep the others, or the caller, from going on.
+                log.exception("stop_failed")
 
     @contextmanager
     def interruptible(self, stop: Callable[[], None]) -> Iterator[None]:

@@ -5,6 +5,7 @@ The same bodies serve a call that waits for its answer and a job in the backgrou
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ RECAP = (
     " and who is to do what. Say only what the transcript supports."
 )
 
+MISSING = re.compile(r"Object missing required field `(.+)`")
 Text = Annotated[str, Meta(pattern=r"\S")]
 Speakers = Annotated[int, Meta(ge=1, le=32)]
 Tokens = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -128,6 +130,8 @@ def from_fields(fields: dict[str, str], kind: type[Any]) -> Any:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as exc:
         message, _, path = str(exc).partition(" - at `$.")
+        if missing := MISSING.fullmatch(message):
+            raise Invalid(f"{missing[1]} is required", missing[1]) from None
         raise Invalid(message.replace("`", ""), path.rstrip("`")) from None
 
 

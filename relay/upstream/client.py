@@ -28,6 +28,7 @@ from relay.upstream.stream import MAX_REPLY_BYTES, HTTPStream, cancelled, explai
 log = structlog.get_logger("relay.upstream")
 
 NO_RETRY = Retry(total=False, redirect=False)
+DEFAULT_PORTS = {"http": 80, "https": 443}
 BAD_HEADER = re.compile(r"[^\x20-\x7e]")
 
 Body = bytes | IO[bytes] | Iterable[bytes] | None
@@ -69,7 +70,7 @@ class HTTPClient:
             )
         else:
             self._pool = Pool(host, port, timeout=timeout, maxsize=pool_size)
-        self.where = f"{host}:{self._pool.port}"
+        self.where = f"{host}:{port or DEFAULT_PORTS[scheme]}"
         self._exchange = Exchange(self._pool, self._prefix, self._json_headers)
 
     def request(

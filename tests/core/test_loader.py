@@ -216,7 +216,7 @@ def test_two_backends_with_one_name_are_refused(site, refused):
     install(site, "one", BACKEND)
     install(site, "two", BACKEND)
     said = refused(HEAD + "[plugins.one.same]\n[plugins.two.same]\n")
-    assert said == "two inference backends are called 'same' (offered by plugins.one and plugins.two); rename one"
+    assert said == "two inference backends are called 'same' (offered by plugins.one.same and plugins.two.same); rename one"
 
 
 def test_two_auth_strategies_with_one_name_are_refused(site, refused):

@@ -94,6 +94,8 @@ class Recordings(Metered):
         with self._place(req, identity) as folder:
             upload = read_upload(req, folder)
             body = from_fields(upload.fields, kind)
+            if getattr(body, "url", None) is not None:
+                raise Invalid("send a file or a url, not both", "url")
             yield body, probed(req, upload.path, upload.filename), lambda: form_meaning(upload.fields, upload.path)
 
     @contextmanager
