@@ -30,14 +30,16 @@ def check_schema(schema: dict[str, Any]) -> None:
     if len(msgspec.json.encode(schema)) > MAX_SCHEMA_BYTES:
         raise Invalid(f"the schema is larger than {MAX_SCHEMA_BYTES} bytes", "schema")
     _walk(schema, 0)
-    dialect = validator_for(schema)
     try:
+        dialect = validator_for(schema)
         dialect.check_schema(schema)
+        check_references(schema, dialect.META_SCHEMA["$schema"])
+    except Invalid:
+        raise
     except SchemaError as exc:
         raise Invalid(f"not a JSON Schema: {exc.message}"[:300], "schema") from None
     except Exception as exc:
         raise Invalid(f"not a usable JSON Schema: {type(exc).__name__}", "schema") from exc
-    check_references(schema, dialect.META_SCHEMA["$schema"])
 
 
 class Unfit(NotAccepted):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 MAX_HEAD_BYTES = 64 * 1024
 """What is longer is not simple. `http.client` allows as much for one line."""
 
-# At most 99 headers, as in `http.client`. Possessive, so that a head which does not match is found out in one pass. No
-# other line end than CR LF, no control character, no folded line, no blank before a colon: parsers disagree about these.
+# At most 99 headers, as in `http.client`. Possessive, so that a head which does not match is found out in one pass.
+# No other line end than CR LF, no control character, no folded line, no blank before a colon: parsers disagree there.
 HEAD = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"
     rb"((?:[-!#$%&'*+.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n){1,99}+)\r\n"

@@ -1,6 +1,7 @@
 """Renewals on real books with a rail that does what a test tells it, and a clock that tests turn."""
 
 import json
+import threading
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from relay.services.settle import Settlement
 from relay.settings import EventSettings, Settings
 from tests.core.books import Books
 from tests.flows.fake_rail import FakeRail
+from tests.flows.live import at_once
 
 WHO = "user:ann"
 SETTINGS = Settings(events=EventSettings(url="http://127.0.0.1:9/events", secret="a-secret-of-16-characters"))
@@ -237,9 +239,10 @@ def test_a_declined_card_is_past_due_told_once_and_tried_five_times_more(shop, r
     shop.run(days=3)
     assert len(rail.charged) == 1 + len(BACK_OFF)
     assert len(shop.renewal_orders()) == len(shop.events()) == 1
-    rail.outcome = "paid"
+    rail.outcome, asked = "paid", rail.calls["saved_card"]
     shop.run(days=1)
     assert len(rail.charged) == 1 + len(BACK_OFF), "it was enough"
+    assert rail.calls["saved_card"] == asked
     assert shop.pay_link().granted
 
 
@@ -511,6 +514,21 @@ def test_a_package_and_a_tier_without_an_end_begin_no_subscription(shop):
     shop.storage.transact(lambda tx: shop.renewals.paid(tx, "ord_t", order))
     with pytest.raises(NotFound):
         shop.renewals.of("user:ben")
+
+
+def test_a_renewal_that_is_paid_when_all_is_forgotten_begins_no_subscription(shop):
+    order = Order(WHO, "renewal", "pro", "tier pro", 500, "USD", "fake", shop.now, "user:ann 9")
+    shop.storage.transact(lambda tx: tx.delete("subscriptions", WHO))
+    shop.storage.transact(lambda tx: shop.renewals.paid(tx, "ord_r", order))
+    assert shop.sub is None
+
+
+def test_eight_that_look_at_one_subscription_at_once_make_one_order_and_one_charge(shop, rail):
+    shop.later(days=27)
+    rail.gate = threading.Event()
+    threading.Timer(0.3, rail.gate.set).start()
+    at_once(8, lambda _: shop.renewals.tick())
+    assert rail.calls["create"] == len(shop.renewal_orders()) == len(rail.charged) == 1
 
 
 def test_what_is_shown_never_holds_where_the_card_is(shop):

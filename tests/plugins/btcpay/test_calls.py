@@ -268,3 +268,9 @@ def test_an_endless_list_ends(says):
         assert len(list(rail.list_recent(datetime.now(UTC)))) == 100
     assert len(says.servers[0].requests) == 50
     assert logs[-1]["event"] == "btcpay_list_cut"
+
+
+@pytest.mark.parametrize("odd", ["", ".", "..", "../../api-keys/current", "a/b", "a?b", "é", "x" * 65])
+def test_an_odd_id_is_not_even_asked_for(says, odd):
+    assert says(REFUSED_KEY).fetch(odd) is None
+    assert says.servers[0].requests == []

@@ -333,3 +333,13 @@ def test_two_processes_on_one_storage_see_a_change_within_a_second(rail, rail_fo
     connect(rail)
     assert other.off() is None
     assert other.create_checkout(purchase()).status == "pending"
+
+
+def test_a_grant_for_one_store_is_none_for_another(rail, btcpay):
+    other = btcpay.add_store("Another shop")["id"]
+    half = [f"{name}:{STORE}" for name in NEEDED[:2]] + [f"{name}:{other}" for name in NEEDED[2:]]
+    with pytest.raises(Invalid, match="lacks permissions"):
+        rail.connect_finish({"apiKey": [btcpay.add_key(half)["key"]]}, WEBHOOK_URL)
+    mixed = [f"{name}:{STORE}" for name in NEEDED[:2]] + [f"{name}:{other}" for name in NEEDED]
+    assert rail.connect_finish({"apiKey": [btcpay.add_key(mixed)["key"]]}, WEBHOOK_URL).done
+    assert rail.store == other
