@@ -10,7 +10,6 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-
 CHATTY = ("google_genai", "httpx2", "httpcore2")
 """Libraries that tell of each request, or of what is in an answer; the relay has its own line for both."""
 

@@ -122,6 +122,13 @@ DEFAULT_TIERS = {
 }
 
 
+class RenewalSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`days_before` its end a tier's next period is asked for; `grace_days` after it the offer to pay ends."""
+
+    days_before: Annotated[int, Meta(ge=1, le=30)] = 3
+    grace_days: Annotated[int, Meta(ge=0, le=60)] = 7
+
+
 class Settings(Struct, frozen=True):
     relay: RelaySettings = RelaySettings()
     tiers: dict[str, TierSettings] = msgspec.field(default_factory=lambda: dict(DEFAULT_TIERS))
@@ -132,3 +139,4 @@ class Settings(Struct, frozen=True):
     retention: RetentionSettings = RetentionSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     events: EventSettings = EventSettings()
+    renewals: RenewalSettings = RenewalSettings()

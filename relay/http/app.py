@@ -30,6 +30,7 @@ from relay.http.relay.jobs import OneJob, OwnJobs
 from relay.http.relay.keys import Keys
 from relay.http.relay.public import Capabilities, Health, Policy, Ready, ReceiptKey
 from relay.http.relay.recordings import Diarize, Transcribe
+from relay.http.relay.subscription import OwnSubscription
 from relay.http.relay.users import Users
 from relay.http.webhooks import Webhooks
 from relay.services.codes import Codes
@@ -100,6 +101,10 @@ def _money_routes(app: App, core: Core, callers: Callers) -> None:
     app.add_route("/relay/tier/checkout", shop, suffix="tier")
     app.add_route("/relay/invoices", shop, suffix="invoices")
     app.add_route("/relay/invoices/{invoice}", shop, suffix="invoice")
+    subscription = OwnSubscription(core, callers)
+    app.add_route("/relay/subscription", subscription)
+    app.add_route("/relay/subscription/cancel", subscription, suffix="cancel")
+    app.add_route("/relay/subscription/card", subscription, suffix="card")
     app.add_route("/relay/discounts/preview", Preview(core, callers, core.till.discounts))
     webhooks = Webhooks(core)
     app.add_route("/relay/{rail}/webhook", webhooks)

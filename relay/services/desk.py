@@ -19,6 +19,7 @@ from relay.services.checks import Checks
 from relay.services.discounts import Discounts
 from relay.services.fulfil import fulfil, take_back
 from relay.services.policy import Policy
+from relay.services.settle import Settlement
 
 BATCH = 200
 MAX_LOOKED_THROUGH = 5000
@@ -33,6 +34,7 @@ class Desk:
         rails: Mapping[str, Rail],
         checks: Checks,
         discounts: Discounts,
+        settlement: Settlement,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
         self._storage = storage
@@ -40,6 +42,7 @@ class Desk:
         self._rails = rails
         self._checks = checks
         self._discounts = discounts
+        self._settlement = settlement
         self._clock = clock
 
     def payments(
@@ -105,6 +108,7 @@ class Desk:
                 inbox.settle(tx, key, iso(now) or "")
             order.entry = fulfil(tx, order, order_id, self._policy.tiers, now, f"{actor}: {reason}"[:200])
             order.state, order.fulfilled_at, order.reversed_at, order.reversed = "settled", now, None, 0
+            self._settlement.paid(tx, order_id, order)
             order.review = order.review_at = order.next_check_at = None
             if order.code:
                 self._discounts.redeem(tx, order_id)

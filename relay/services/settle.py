@@ -56,6 +56,8 @@ class Settlement:
         self._discounts = discounts
         self._events = events
         self._clock = clock
+        self.paid: Callable[[Tx, str, Order], None] = lambda _tx, _order_id, _order: None
+        """What else a payment sets going, in the same transaction."""
 
     def apply(self, order_id: str, rail: Rail, snapshot: Snapshot | None) -> Settled:
         """Bring the order to what the rail says (None: it has no such invoice). One transaction.
@@ -92,9 +94,12 @@ class Settlement:
         if snapshot is not None:
             granted, alert = self._act(tx, order_id, order, rail, snapshot, now)
         order.checks += 1
-        order.answered_at = now
+        order.answered_at, swept = now, order.next_check_at is not None
         if order.next_check_at is not None or (order.marked and order.reversed_at is None):
             order.next_check_at = next_check(order, now, self._window_hours)
+        if swept and order.next_check_at is None and order.state == "pending" and order.kind != "renewal":
+            # The rail never said so, but nobody can pay it any more. Renewals end by rules of their own.
+            order.state = "expired"
         over = order.next_check_at is None or order.state in {"expired", "invalid"}
         if order.code and over and order.fulfilled_at is None:
             self._discounts.cancel(tx, order_id)
@@ -131,6 +136,7 @@ class Settlement:
         inbox.settle(tx, key, iso(now) or "")
         order.entry = fulfil(tx, order, order_id, self._policy.tiers, now)
         order.fulfilled_at = now
+        self.paid(tx, order_id, order)
         alert = self._discounts.redeem(tx, order_id) if order.code else ""
         data = {"order": order_id, "account": order.account, "product": order.product, "amount": str(order.price)}
         self._events.emit(tx, "payment.credited", data, order_id)

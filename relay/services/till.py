@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from relay.domain.instants import iso, utcnow
 from relay.domain.orders import Rules
+from relay.domain.subscriptions import RenewalRules
 from relay.errors import boundary
 from relay.ports.rails import Rail
 from relay.ports.storage import Storage, Tx
@@ -19,6 +20,8 @@ from relay.services.discounts import Discounts
 from relay.services.events import Events
 from relay.services.policy import Policy
 from relay.services.reconcile import Reconciler
+from relay.services.renewals import Renewals
+from relay.services.renewing import Renewing
 from relay.services.settle import Settlement
 from relay.settings import Settings
 
@@ -46,15 +49,21 @@ class Till:
         self.checks = Checks(storage, rails, self.settlement, self.events.outage, self.events.rails_down())
         self.deliveries = Deliveries(storage, rails, self.checks)
         self.checkout = Checkout(storage, policy, settings, rails, self.discounts)
-        self.desk = Desk(storage, policy, rails, self.checks, self.discounts)
+        self.desk = Desk(storage, policy, rails, self.checks, self.discounts, self.settlement)
+        offer = RenewalRules(settings.renewals.days_before, settings.renewals.grace_days)
+        renewing = Renewing(storage, rails, self.checks, self.settlement, events, offer, settings.relay.public_url)
+        self.renewals = Renewals(storage, settings, rails, renewing, events, offer)
+        self.settlement.paid = self.renewals.paid
         self.connecting = Connecting(storage, rails, settings.relay.public_url)
         self.reconciler = Reconciler(storage, rails, self.checks, self.settlement, rules.interval_seconds)
 
     def start(self) -> None:
         self.reconciler.start()
+        self.renewals.start()
 
     def stop(self) -> None:
         self.reconciler.stop()
+        self.renewals.stop()
         self.checks.close()
         for name, rail in self.rails.items():
             with boundary(name):

@@ -216,7 +216,10 @@ def test_two_backends_with_one_name_are_refused(site, refused):
     install(site, "one", BACKEND)
     install(site, "two", BACKEND)
     said = refused(HEAD + "[plugins.one.same]\n[plugins.two.same]\n")
-    assert said == "two inference backends are called 'same' (offered by plugins.one.same and plugins.two.same); rename one"
+    assert (
+        said
+        == "two inference backends are called 'same' (offered by plugins.one.same and plugins.two.same); rename one"
+    )
 
 
 def test_two_auth_strategies_with_one_name_are_refused(site, refused):
@@ -256,3 +259,18 @@ def test_routing_to_an_enabled_plugin_that_is_no_backend_is_refused(site, refuse
     install(site, "real", BACKEND)
     said = refused(HEAD + '[routing]\nanalyze = ["install_id"]\n[plugins.install_id]\n[plugins.real]\n')
     assert said == "routing.analyze: there is no backend 'install_id'. Enabled: real"
+
+
+def test_a_clash_of_names_says_which_tables_to_rename(refused):
+    said = refused(HEAD + '[plugins.local]\n[plugins.openai_compatible.local]\nbase_url = "http://h"\n')
+    assert said.startswith("two inference backends are called 'local'")
+    assert "plugins.local and plugins.openai_compatible.local" in said
+
+
+def test_a_reference_to_an_unset_variable_is_told_where_it_is_optional(load, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    table = 'base_url = "http://h"\napi_key = { env = "NO_SUCH_KEY" }\nheaders = { x = { env = "NO_SUCH_KEY" } }\n'
+    notes = load(HEAD + f"[plugins.openai_compatible.a]\n{table}").notes
+    for key in ("api_key", "headers.x"):
+        why = "the environment variable NO_SUCH_KEY is not set"
+        assert f"plugins.openai_compatible.a.{key}: {why}" in notes

@@ -139,9 +139,9 @@ def test_one_connection_serves_answers_of_all_kinds(client_for):
         "/none": Raw(b"HTTP/1.1 204 No Content\r\n\r\n"),
         "/same": Raw(b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n"),
         "/twice": Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok"),
-        "/odd": Raw(b"HTTP/1.1 200 OK\r\ncontent-length : 2\r\nContent-Length:\t2 \r\n\r\nok"),
+        "/odd": Raw(b"HTTP/1.1 200 OK\r\nContent-LENGTH:\t2 \r\n\r\nok"),
         "/large": reply(200, b"l" * 3 * MIB),
-        "/many": Raw(b"HTTP/1.1 200 OK\r\n" + b"x: %b\r\n" % (b"y" * 60_000) * 5 + SIMPLE[17:]),
+        "/many": Raw(b"HTTP/1.1 200 OK\r\n" + b"x: %b\r\n" % (b"y" * 60_000) * 5 + SIMPLE[19:]),
     }
     with Server(lambda request: said[request.path]) as server:
         client = client_for(server)
@@ -277,7 +277,9 @@ def test_a_short_timeout_does_not_stay_with_the_connection(client_for):
     assert server.connections == 1
 
 
-@pytest.mark.parametrize("said", [reply(200, b"x" * 1001), Raw(CHUNKED.replace(b"2\r\nok", b"400\r\n" + b"x" * 1024))])
+@pytest.mark.parametrize(
+    "said", [reply(200, b"x" * 10 * MIB), Raw(CHUNKED.replace(b"2\r\nok\r\n", b"10000\r\n" + b"x" * 65536))]
+)
 def test_an_answer_over_the_limit_is_refused_and_hung_up_on(client_for, said):
     with Server(lambda request: said if request.path == "/big" else reply(200, b"x" * 1000)) as server:
         client = client_for(server)

@@ -106,6 +106,16 @@ def test_a_grace_is_a_number_of_hours_within_a_month(live: Live, grace: Any) -> 
     assert live.get("/relay/credits", bearer(secret)).status == 200
 
 
+def test_the_old_value_may_call_but_not_change_its_key(live: Live) -> None:
+    key_id, old = mint(live)
+    new = rotate(live, ANN, key_id, grace_hours=24).json["key"]
+    for _ in range(2):  # also when it is known from the first time
+        assert live.get("/relay/credits", bearer(old)).status == 200
+        assert_error(rotate(live, bearer(old), key_id), 403, "forbidden")
+        assert_error(live.call("DELETE", f"/relay/keys/{key_id}", headers=bearer(old)), 403, "forbidden")
+    assert rotate(live, bearer(new), key_id).status == 200
+
+
 def test_an_ended_key_is_nobody_whatever_else_is_sent(live: Live) -> None:
     key_id, secret = mint(live)
     assert live.call("DELETE", f"/relay/keys/{key_id}", headers=ANN).status == 200

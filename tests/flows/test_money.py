@@ -475,3 +475,17 @@ def test_a_free_order_asks_no_rail_and_is_given_once(shop, rail) -> None:
     assert shop.credits("i")["purchased"] == 20
     assert not rail.calls["create"]
     assert_error(buy(shop, install("j"), code="SPRING"), 422, "invalid")
+
+
+def test_a_bought_tier_has_a_subscription_that_can_be_ended(shop, rail) -> None:
+    who = user("u")
+    assert_error(shop.get("/relay/subscription", who), 404, "not_found")
+    shop.call("POST", "/relay/tier/checkout", headers=who, json={"tier": "pro"})
+    rail.pay("inv1")
+    deliver(shop)
+    found = shop.get("/relay/subscription", who).json["subscription"]
+    assert (found["tier"], found["state"], found["card"]) == ("pro", "active", False)
+    assert found["paid_until"] == shop.get("/relay/credits", who).json["credits"]["subscription_expires_at"]
+    ended = shop.call("POST", "/relay/subscription/cancel", headers=who).json["subscription"]
+    assert ended["state"] == "cancelled"
+    assert shop.get("/relay/credits", who).json["credits"]["tier"] == "pro"
