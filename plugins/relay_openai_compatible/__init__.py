@@ -10,7 +10,6 @@ from relay.api import ConfigError, HTTPClient, InferenceBackend, hookimpl, read_
 from relay_openai_compatible.backend import OpenAICompatible
 from relay_openai_compatible.settings import Settings
 
-
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

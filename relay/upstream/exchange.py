@@ -80,29 +80,27 @@ class Exchange:
     def _ask(self, connection: Connection, request: bytes, deadline: float, max_bytes: int) -> HTTPReply | HTTPResponse:
         """The whole answer, or one that urllib3 is to read."""
         wire = connection.sock
-        sent = _send(wire, request, deadline)
+        _send(wire, request, deadline)
         said = _receive(wire, deadline)
         head = simple_head(said)
         if head is None or head.length > max_bytes:
             return resumed(self._pool, connection, said, deadline)
         body, clean = _body(wire, said, head, deadline)
-        if sent and clean and not head.last:
+        if clean and not head.last:
             self._pool.give_back(connection)
         else:
             connection.drop()
         return HTTPReply(head.status, HeaderLines(head.lines), body)
 
 
-def _send(wire: socket.socket, request: bytes, deadline: float) -> bool:
-    """False when the server hung up meanwhile: it may have answered before, a body that is too long for instance."""
+def _send(wire: socket.socket, request: bytes, deadline: float) -> None:
+    """A server that hangs up meanwhile may have answered before, to a body that is too long for instance."""
     _set_timeout(wire, deadline)
     try:
         wire.sendall(request)
     except OSError as exc:
         if exc.errno not in HUNG_UP:
             raise
-        return False
-    return True
 
 
 def _receive(wire: socket.socket, deadline: float) -> bytes:
@@ -132,8 +130,7 @@ def _set_timeout(wire: socket.socket, deadline: float) -> None:
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
-    now = wire.gettimeout()
-    if now is None or not left <= now <= left + NEARLY_SECONDS:
+    if not left <= (wire.gettimeout() or 0.0) <= left + NEARLY_SECONDS:
         wire.settimeout(left)
 
 

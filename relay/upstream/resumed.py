@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import socket
 import time
 from http.client import HTTPResponse
@@ -12,6 +13,9 @@ import urllib3
 from urllib3 import HTTPHeaderDict
 
 from relay.upstream.connection import Connection, Pool
+
+FOLD = re.compile(r"\r\n[ \t]+")
+"""A value may go on in the next line, which means a space (RFC 9112, 5.2)."""
 
 
 class _Raw(io.RawIOBase):
@@ -85,7 +89,7 @@ def resumed(pool: Pool, connection: Connection, data: bytes, deadline: float) ->
             connection.close()  # as http.client does: the answer keeps the wire to itself
         return urllib3.HTTPResponse(
             body=cast(Any, answer),
-            headers=HTTPHeaderDict(answer.headers.items()),
+            headers=HTTPHeaderDict((name, FOLD.sub(" ", value)) for name, value in answer.headers.items()),
             status=answer.status,
             version=answer.version,
             reason=answer.reason,

@@ -119,9 +119,8 @@ def test_a_storage_that_offers_none_is_told(site, refused):
 
 def test_an_unknown_plugin_is_refused_with_those_installed(refused):
     message = refused(HEAD + "[plugins.jsonfil]\n[plugins.nope]\n")
-    assert message.startswith(
-        "plugins.jsonfil: no installed package offers this plugin. Installed: api_key, btcpay, gemini, install_id, jsonfile"
-    )
+    assert message.startswith("plugins.jsonfil: no installed package offers this plugin. Installed: api_key, btcpay, ")
+    assert "jsonfile" in message
     assert message.splitlines()[1].startswith("plugins.nope: ")
 
 

@@ -1,6 +1,5 @@
 """Questions with a body in memory: how their connections are kept, and when they are not."""
 
-import errno
 import shutil
 import socket
 import ssl
@@ -71,8 +70,7 @@ def test_the_request_is_the_one_urllib3_writes(client_for, base, headers):
 def test_the_host_is_written_as_urllib3_does(client_for):
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
-    except OSError as exc:
-        assert exc.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+    except OSError:
         pytest.skip("no IPv6 here")
     heads = []
 

@@ -175,9 +175,17 @@ def test_the_record_of_a_failed_call_says_when_and_why(live: Live, backend: Fake
     job = live.get("/relay/jobs/j", install("inst-1")).json["job"]
     assert (job["state"], job["error"]["message"]) == ("failed", "away")
     assert job["finished_at"] >= job["created_at"]
-    backend.fail = KeyError("a defect")
-    live.analyze(job="k")
-    assert live.get("/relay/jobs/k", install("inst-1")).json["job"]["error"]["message"]
+
+
+def test_the_record_of_a_call_that_a_defect_ended_says_so(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object) -> None:
+        raise RuntimeError("secret inside")
+
+    monkeypatch.setattr(live.core.infer, "answer", broken)
+    assert live.analyze(job="k").status == 500
+    job = live.get("/relay/jobs/k", install("inst-1")).json["job"]
+    assert (job["error"]["code"], job["finished_at"] is not None) == ("abandoned", True)
+    assert "stopped or failed" in job["error"]["message"]
 
 
 def test_the_operator_sees_what_waits_to_be_reported(live: Live) -> None:

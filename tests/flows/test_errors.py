@@ -208,7 +208,7 @@ def test_unknown_paths_and_methods(live: Live) -> None:
     assert_error(live.get("/relay/health/"), 404, "not_found")
     assert_error(live.call("POST", "/relay/health", b"", who), 405, "method_not_allowed")
     assert live.call("DELETE", "/relay/analyze", headers=who).headers["allow"] == "POST, OPTIONS"
-    assert_error(live.call("WIZARD", "/relay/analyze", headers=who), 400, "bad_request")
+    assert_error(live.call("WIZARD", "/relay/analyze", headers=who), 405, "method_not_allowed")
     assert_error(live.get("/relay/credits/history?limit=0", who), 400, "bad_request")
     assert_error(live.get("/relay/credits/history?before=x", who), 400, "bad_request")
 
