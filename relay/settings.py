@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from relay.domain.events import EventKind
+from relay.domain.money import money
 
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -45,6 +46,12 @@ class RelaySettings(Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
 
 
+def _check_price(price: str, currency: str) -> None:
+    """A price of nothing would give it away without end; for that there are codes."""
+    if money(price, currency).units == 0:
+        raise ValueError("price must be more than 0; to give something away, make a discount code")
+
+
 class TierSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """One tier. An omitted limit is unlimited. A tier counts by lifetime or by month, not both."""
 
@@ -56,12 +63,19 @@ class TierSettings(Struct, frozen=True, forbid_unknown_fields=True):
     currency: Currency = "USD"
     period_days: Annotated[int, Meta(ge=1, le=3660)] = 30
 
+    def __post_init__(self) -> None:
+        if self.price is not None:
+            _check_price(self.price, self.currency)
+
 
 class Package(Struct, frozen=True, forbid_unknown_fields=True):
     id: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
     credits: Annotated[int, Meta(ge=1, le=1_000_000)]
     price: Price
     currency: Currency = "USD"
+
+    def __post_init__(self) -> None:
+        _check_price(self.price, self.currency)
 
 
 class JobSettings(Struct, frozen=True, forbid_unknown_fields=True):

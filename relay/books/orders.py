@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 
 from relay.domain.orders import Order
 from relay.ports.storage import ReadTx, Tx
@@ -16,6 +17,14 @@ def get(tx: ReadTx, order_id: str) -> Order | None:
 
 def put(tx: Tx, order_id: str, order: Order) -> None:
     tx.put(COLL, order_id, order)
+
+
+def wake(tx: Tx, order_id: str, now: datetime) -> None:
+    """Back into the sweep with an order that has left it: there is news of it."""
+    order = get(tx, order_id)
+    if order is not None and order.next_check_at is None:
+        order.next_check_at = now
+        put(tx, order_id, order)
 
 
 def by_invoice(tx: ReadTx, rail: str, invoice_id: str) -> str | None:

@@ -23,10 +23,11 @@ class Order(Struct, omit_defaults=True, gc=False):
     """Saved before the rail hears of it, under its random id.
 
     `product`: a package's id or a tier's name. `credits`, `tier`, `period_days`: what it buys, as quoted. `units`,
-    `currency`: what it costs; `list_units`: before a discount by `code`. `invoice`: rail, space, the rail's id, for the
-    index. `word`: the rail's own status. `fulfilled_at`: granted, by ledger entry `entry`. `reversed`: credits taken
-    back. `review`: why a person must look (`reason` and what helps to decide). `next_check_at`: when it is asked about
-    next, None once it has left the sweep. `pay`: hash of the return page's token.
+    `currency`: what it costs; `list_units`: before a discount by `code`. `invoice`: rail, space, the rail's id, for
+    the index. `word`: the rail's own status. `fulfilled_at`: granted, by ledger entry `entry`. `reversed`: credits
+    taken back. `by_hand`: credited by a person for a payment that the rail does not know of. `review`: why a person
+    must look (`reason` and what helps to decide). `next_check_at`: when it is asked about next, None once it has
+    left the sweep. `pay`: hash of the return page's token.
     """
 
     account: str
@@ -61,6 +62,7 @@ class Order(Struct, omit_defaults=True, gc=False):
     reversed_at: datetime | None = None
     reversed: int = 0
     owed: int = 0
+    by_hand: bool = False
     review: dict[str, Any] | None = None
     review_at: datetime | None = None
     next_check_at: datetime | None = None
@@ -148,7 +150,7 @@ def _settled(order: Order, seen: Seen, rules: Rules) -> Decision:
 
 def _after(order: Order, seen: Seen) -> Decision:
     """What was granted stays, unless the rail takes the payment back."""
-    if order.reversed_at is None and (seen.status == "invalid" or seen.refunded):
+    if order.reversed_at is None and not order.by_hand and (seen.status == "invalid" or seen.refunded):
         return Decision("review", "reverse", reason="refunded" if seen.refunded else "reversed")
     return Decision(order.state)
 

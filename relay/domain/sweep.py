@@ -10,6 +10,8 @@ STEPS = (15, 30, 60, 120, 300, 600, 1800, 3600)
 """Seconds between questions, for an order that may be paid any moment; then every hour."""
 MARKED_DAYS = 30
 """How long a payment that a person marked is looked at again: it can be taken back."""
+CONFIRMING_DAYS = 30
+"""How long a payment that has arrived is waited for to be confirmed."""
 DAY = timedelta(days=1)
 
 
@@ -26,8 +28,12 @@ def next_check(order: Order, now: datetime, window_hours: int) -> datetime | Non
     if order.fulfilled_at is not None:
         again = order.marked and order.reversed_at is None and now < order.fulfilled_at + MARKED_DAYS * DAY
         return now + DAY if again else None
-    end = (order.monitored_until or order.expires_at or order.created_at + DAY) + timedelta(hours=window_hours)
-    if now > end:
+    end = order.monitored_until or order.expires_at or order.created_at + DAY
+    if order.state == "processing":
+        # Money is on its way, however long that takes.
+        end = max(end, order.created_at + CONFIRMING_DAYS * DAY)
+    # A rail may name an end that no date lies behind, so the window is taken from now.
+    if now - timedelta(hours=window_hours) > end:
         return None
     return now + pause(order.checks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,8 +44,12 @@ log = structlog.get_logger("relay.money")
 
 MINUTES = 30
 """How long an invoice may be paid."""
+MAX_SELLING = 8
+"""Invoices being made at once at one rail. Each holds a thread as long as the rail takes; webhooks need some too."""
 MAX_OPEN = 20
 """Unpaid orders of one account at a time."""
+LATEST = 200
+"""Orders of the account among which the unpaid ones are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Checkout:
         self._rails = rails
         self._discounts = discounts
         self._clock = clock
+        self._selling = {name: threading.BoundedSemaphore(MAX_SELLING) for name in rails}
 
     def start(self, identity: Identity, wish: Wish) -> dict[str, Any]:
         """The invoice to pay, in the contract's shape.
@@ -196,8 +202,8 @@ class Checkout:
         )
 
     def _bounded(self, tx: ReadTx, account: str) -> None:
-        latest = orders.of_account(tx, account, None, MAX_OPEN)
-        if len(latest) == MAX_OPEN and all(order.state == "pending" for _, order in latest):
+        latest = orders.of_account(tx, account, None, LATEST)
+        if sum(order.state == "pending" for _, order in latest) >= MAX_OPEN:
             raise TooMany(
                 f"{MAX_OPEN} invoices of yours wait to be paid; pay one, or let them expire",
                 code="too_many_calls",
@@ -209,6 +215,10 @@ class Checkout:
         purchase = Purchase(
             order_id, order.price, order.title, self._pay_url(token), MINUTES, order.email or None, save_card
         )
+        selling = self._selling[rail.name]
+        if not selling.acquire(blocking=False):
+            self._storage.transact(lambda tx: self._give_up(tx, order_id))
+            raise RailUnavailable(f"{rail.name} is busy making other invoices; try again in a moment", retry_after=5)
         try:
             with boundary(rail.name, RailOutcomeUnknown):
                 return rail.create_checkout(purchase)
@@ -223,6 +233,8 @@ class Checkout:
             log.warning("checkout_failed", rail=rail.name, order=order_id, error=exc.message)
             self._storage.transact(lambda tx: self._give_up(tx, order_id))
             raise _plain(rail.name, exc) from None
+        finally:
+            selling.release()
 
     def _give_up(self, tx: Tx, order_id: str) -> None:
         """The rail made no invoice, for certain."""

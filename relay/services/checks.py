@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 
 import structlog
 
@@ -19,9 +20,11 @@ from relay.services.settle import Settled, Settlement
 log = structlog.get_logger("relay.money")
 
 LOOKERS = 8
+"""Looks at once at one rail."""
 MAX_WAITING = 4
 """Deliveries that wait for a look at once; the next ones are answered `checking`."""
 MAX_QUEUED = 1000
+NOW_SECONDS = 60.0
 UNSIGNED_SECONDS = 3.0
 """Between two looks that an unsigned nudge may cause at one order."""
 
@@ -42,7 +45,9 @@ class Checks:
         self._rails = rails
         self._settlement = settlement
         self._outage = outage
-        self._pool = ThreadPoolExecutor(LOOKERS, "rail-look")
+        # Each rail has its own, so that one that hangs does not hold up the others.
+        self._pools = {name: ThreadPoolExecutor(LOOKERS, f"look-{name}") for name in rails}
+        self._closed = False
         self._running: dict[str, Future[Settled]] = {}
         self._again: set[str] = set()
         self._looked: dict[str, float] = {}
@@ -55,19 +60,25 @@ class Checks:
         """A look at the order's invoice. One that runs already may have begun too early, so another follows it.
 
         None: too many are queued, or an unsigned nudge came too soon after the last (one look follows by itself).
+        Raises RailUnavailable when the order's rail is not enabled (any more).
         """
+        order = self._storage.read(lambda tx: orders.get(tx, order_id))
+        if order is None or order.rail not in self._pools:
+            self._settlement.unanswered(order_id)
+            raise RailUnavailable("the payment service of this order is not enabled any more")
+        rail = order.rail
         with self._lock:
             running = self._running.get(order_id)
             if running is not None:
                 self._again.add(order_id)
                 return running
-            if len(self._running) >= MAX_QUEUED:
+            if self._closed or len(self._running) >= MAX_QUEUED:
                 return None
             wait = self._looked.get(order_id, 0.0) + UNSIGNED_SECONDS - time.monotonic()
             if not signed and wait > 0:
                 self._trail(order_id, wait)
                 return None
-            return self._begin(order_id)
+            return self._begin(order_id, rail)
 
     def wait(self, order_id: str, seconds: float, *, signed: bool = True) -> Settled | None:
         """The outcome, if it is there within `seconds` and not too many wait; None: it is still being looked at.
@@ -89,21 +100,28 @@ class Checks:
         look = self.soon(order_id)
         if look is None:
             raise RailUnavailable("too many payments are being looked at; try again in a moment", retry_after=10)
-        return look.result(60)
+        try:
+            return look.result(NOW_SECONDS)
+        except NotYet:
+            raise RailUnavailable("the payment service is slow to answer; look again in a minute") from None
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            # Nothing is submitted from here on: a cancelled look's callback would wait for the pool that cancels it.
+            self._closed = True
+        for pool in self._pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def is_down(self, rail: str) -> bool:
         return rail in self._down
 
-    def _begin(self, order_id: str) -> Future[Settled]:
+    def _begin(self, order_id: str, rail: str) -> Future[Settled]:
         """The lock is held."""
-        look = self._running[order_id] = self._pool.submit(self._look, order_id)
-        look.add_done_callback(lambda _look: self._ended(order_id))
+        look = self._running[order_id] = self._pools[rail].submit(self._look, order_id)
+        look.add_done_callback(lambda _look: self._ended(order_id, rail))
         return look
 
-    def _ended(self, order_id: str) -> None:
+    def _ended(self, order_id: str, rail: str) -> None:
         with self._lock:
             del self._running[order_id]
             now = time.monotonic()
@@ -112,10 +130,8 @@ class Checks:
                 self._looked = {key: at for key, at in self._looked.items() if at > now - UNSIGNED_SECONDS}
             if order_id in self._again:
                 self._again.discard(order_id)
-                try:
-                    self._begin(order_id)
-                except RuntimeError:
-                    return  # the relay is stopping; the sweep goes on with it after the start
+                if not self._closed:  # else the sweep goes on with it after the start
+                    self._begin(order_id, rail)
 
     def _trail(self, order_id: str, wait: float) -> None:
         """The lock is held. One look after the pause, however many nudges come within it."""
@@ -126,10 +142,8 @@ class Checks:
         def later() -> None:
             with self._lock:
                 self._again.discard(order_id)
-            try:
+            with suppress(RelayError):  # the storage is away, and the sweep looks again
                 self.soon(order_id)
-            except RuntimeError:
-                return
 
         timer = threading.Timer(wait, later)
         timer.daemon = True
@@ -137,8 +151,7 @@ class Checks:
 
     def _look(self, order_id: str) -> Settled:
         order = self._storage.read(lambda tx: orders.get(tx, order_id))
-        if order is None or order.rail not in self._rails:
-            raise RailUnavailable("the payment service of this order is not enabled any more")
+        assert order is not None
         rail = self._rails[order.rail]
         try:
             with boundary(rail.name, RailUnavailable):
@@ -148,7 +161,13 @@ class Checks:
             self._settlement.unanswered(order_id)
             raise
         self._answered(rail.name)
-        return self._settlement.apply(order_id, rail, snapshot)
+        try:
+            with boundary(rail.name, RailUnavailable):
+                return self._settlement.apply(order_id, rail, snapshot)
+        except RailUnavailable:
+            # What the rail said cannot be worked with; the order must not stay first in the line for ever.
+            self._settlement.unanswered(order_id)
+            raise
 
     def _ask(self, rail: Rail, order_id: str, invoice_id: str | None) -> Snapshot | None:
         """By the rail's id; while we do not have it (the answer to our order was lost) by ours."""

@@ -14,7 +14,7 @@ from relay.domain.instants import iso, utcnow
 from relay.domain.orders import Order
 from relay.errors import NotFound, RailError, RelayError, boundary
 from relay.ports.rails import Delivery, Notice, Rail
-from relay.ports.storage import ReadTx, Storage
+from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.checks import Checks
 
 WAIT_SECONDS = 1.0
@@ -78,7 +78,17 @@ class Deliveries:
             received.invoice = orders.invoice_key(rail.name, notice.invoice_id[:128])
         received.order = order_id or ""
         key = f"{received.at} {secrets.token_hex(6)}"
-        self._storage.transact(lambda tx: inbox.put(tx, key, received))
+        if not notice.signed:
+            # Anybody can send these, so they must not fill the disk: a minute's worth about one order is one row.
+            key = f"{received.at[:16]} unsigned {rail.name} {order_id or ''}"
+
+        def write(tx: Tx) -> None:
+            inbox.put(tx, key, received)
+            if order_id is not None and notice.acts:
+                # The sender is told 200 before the look has ended, so the look must survive a failure.
+                orders.wake(tx, order_id, self._clock())
+
+        self._storage.transact(write)
         return key
 
     def _refused(self, rail: Rail, delivery: Delivery, error: RelayError) -> None:

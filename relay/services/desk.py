@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from relay.books import inbox, orders
+from relay.books import accounts, inbox, orders
 from relay.domain.instants import iso, utcnow
 from relay.domain.orders import Order
 from relay.errors import Conflict, NotFound
@@ -76,7 +76,7 @@ class Desk:
     def deliveries(
         self, *, limit: int, before: str | None, search: str | None
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """The inbox, newest first; `before`: the `at` of the last one seen."""
+        """The inbox, newest first; `before`: the id of the last one seen."""
         rows = self._storage.read(
             lambda tx: inbox.page(tx, limit=MAX_LOOKED_THROUGH if search else limit, before=before)
         )
@@ -85,8 +85,10 @@ class Desk:
             for key, doc in rows
             if search is None or search.lower() in str(sorted(doc.values(), key=str)).lower()
         ]
-        following = rows[-1][1]["at"] if len(rows) >= limit and rows else None
-        return found[:limit], following
+        looked = MAX_LOOKED_THROUGH if search else limit
+        if len(found) > limit:
+            return found[:limit], found[limit - 1]["id"]
+        return found, rows[-1][0] if len(rows) == looked else None
 
     def recheck(self, order_id: str) -> dict[str, Any]:
         """Ask the rail now and act on what it says. Raises NotFound, Conflict (no rail was asked) or RailError."""
@@ -103,6 +105,11 @@ class Desk:
             order, now = _get(tx, order_id), self._clock()
             if order.fulfilled_at is not None and order.reversed_at is None:
                 raise Conflict("this order was credited before", code="credited_before")
+            if order.kind != "package" and order.tier not in self._policy.tiers:
+                raise Conflict(f"tier {order.tier} is not in the settings; put it back first", code="tier_gone")
+            # In these states the rail knows of a payment and may take it back; else only a person knows of one.
+            order.by_hand = order.reversed_at is not None or order.state not in {"review", "processing"}
+            self._forgive(tx, order, now)
             key = self._key(order_id, order)
             if not inbox.is_settled(tx, key):
                 inbox.settle(tx, key, iso(now) or "")
@@ -128,6 +135,8 @@ class Desk:
             order.reversed, order.owed = take_back(tx, order, order_id, self._policy.tiers, now, who)
             order.reversed_at, order.state = now, "review" if order.owed else "invalid"
             order.next_check_at = None
+            if order.owed:
+                order.review, order.review_at = {"reason": "taken_back_by_hand", "owed": order.owed}, now
             orders.put(tx, order_id, order)
 
         self._storage.transact(reverse)
@@ -146,6 +155,14 @@ class Desk:
 
         self._storage.transact(dismiss)
         return self.payment(order_id)
+
+    def _forgive(self, tx: Tx, order: Order, now: datetime) -> None:
+        """What was owed for this order is no debt once it is given again."""
+        account = accounts.get(tx, order.account)
+        if account is not None and order.owed:
+            account.owed -= min(order.owed, account.owed)
+            accounts.save(tx, order.account, account, self._policy.tiers, now)
+        order.owed = 0
 
     def _key(self, order_id: str, order: Order) -> str:
         """The rail's own dedup key where there is one: what comes from there later then finds it taken."""

@@ -54,10 +54,10 @@ def take_back(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime, 
         account.purchased_balance -= taken
         account.owed += owed
         drafts.append(Draft("reversal", "purchased", -taken, f"payment taken back: {order.title}"))
-    elif account.tier_snapshot == order.tier:
-        end = account.subscription_expires_at
-        left = None if end is None else end - timedelta(days=order.period_days)
-        over = left is None or left <= now
+    elif account.tier_snapshot == order.tier and (end := account.subscription_expires_at) is not None:
+        # A tier without an end was given by a person: no payment made it longer.
+        left = end - timedelta(days=order.period_days)
+        over = left <= now
         name, expires = ("core", None) if over else (order.tier, left)
         drafts += tiers.change_tier(account, known, name, now, expires=expires, reason="payment taken back")
     _save(tx, order, order_id, account, drafts, known, now, actor)

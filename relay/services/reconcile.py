@@ -6,6 +6,7 @@ Webhooks are hints; this is the truth. Each order is asked at the rail that made
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Reconciler:
     def tick(self) -> Report:
         """Ask about what is due, oldest due first, at most PER_TICK orders."""
         now = iso(self._clock()) or ""
-        due = self._storage.read(lambda tx: [key for key, _ in orders.due(tx, now, PER_TICK)])
+        due = self._storage.read(lambda tx: [(key, order.rail) for key, order in orders.due(tx, now, PER_TICK)])
         report = self._ask(due)
         self.ticked_at = self._clock()
         return report
@@ -135,7 +136,7 @@ class Reconciler:
 
         return self._storage.read(ours)
 
-    def _in_sweep(self) -> Iterator[str]:
+    def _in_sweep(self) -> Iterator[tuple[str, str]]:
         offset = 0
         while True:
             rows = self._storage.read(
@@ -144,28 +145,42 @@ class Reconciler:
             if not rows:
                 return
             offset += len(rows)
-            yield from [key for key, _ in rows]
+            yield from [(key, doc["rail"]) for key, doc in rows]
 
-    def _ask(self, order_ids: list[str]) -> Report:
-        """A few at once, so that a slow rail does not make the others wait."""
+    def _ask(self, found: list[tuple[str, str]]) -> Report:
+        """A few at once. Of a rail that has failed as often in a row, the other orders are put off unasked: it may
+        hang each time, and those of other rails would wait."""
         report = Report()
-        waiting: list[Future[Settled]] = []
-        for order_id in order_ids:
+        waiting: list[tuple[str, Future[Settled]]] = []
+        failures: Counter[str] = Counter()
+        for order_id, rail in found:
             if self._stop.is_set():
                 break
-            look = self._checks.soon(order_id)
+            if failures[rail] >= AT_ONCE:
+                self._settlement.unanswered(order_id)
+                report.asked += 1
+                report.failed += 1
+                continue
+            try:
+                look = self._checks.soon(order_id)
+            except RailUnavailable:
+                report.asked += 1
+                report.failed += 1
+                continue
             if look is None:
                 continue
-            waiting.append(look)
+            waiting.append((rail, look))
             if len(waiting) >= AT_ONCE:
-                self._count(report, waiting.pop(0))
-        for look in waiting:
-            self._count(report, look)
+                self._count(report, failures, *waiting.pop(0))
+        for rail, look in waiting:
+            self._count(report, failures, rail, look)
         return report
 
-    def _count(self, report: Report, look: Future[Settled]) -> None:
+    def _count(self, report: Report, failures: Counter[str], rail: str, look: Future[Settled]) -> None:
         report.asked += 1
         try:
             report.granted += look.result(120).granted
+            failures[rail] = 0
         except (RelayError, TimeoutError):
             report.failed += 1
+            failures[rail] += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -93,7 +94,8 @@ class Settlement:
         granted, alert = False, ""
         if snapshot is not None:
             granted, alert = self._act(tx, order_id, order, rail, snapshot, now)
-        order.checks += 1
+        # A look that a hint caused does not lengthen the sweep's own pauses.
+        order.checks += order.next_check_at is not None and order.next_check_at <= now
         order.answered_at, swept = now, order.next_check_at is not None
         if order.next_check_at is not None or (order.marked and order.reversed_at is None):
             order.next_check_at = next_check(order, now, self._window_hours)
@@ -120,10 +122,12 @@ class Settlement:
         elif decision.act == "reverse":
             order.reversed, order.owed = take_back(tx, order, order_id, self._policy.tiers, now)
             order.reversed_at = now
+        if order.review is not None and decision.act == "nothing" and _stays(order.review, decision, snapshot):
+            return granted, decision.alert
         order.state = decision.state
         if decision.reason:
             self._for_review(tx, order_id, order, decision.reason, snapshot, now)
-        elif order.state != "review":
+        elif order.state != "review" and "resolved" not in (order.review or {}):
             order.review = order.review_at = None
         return granted, decision.alert
 
@@ -158,6 +162,13 @@ class Settlement:
         if not known:
             order.review_at = now
             self._events.emit(tx, "payment.review_needed", {"order": order_id, "reason": reason}, order_id)
+
+
+def _stays(review: dict[str, Any], decision: Decision, snapshot: Snapshot) -> bool:
+    """Whether a look at the rail leaves a review as it is: a person has ended it, or it is about another invoice."""
+    if "resolved" in review:
+        return bool(decision.reason == review["reason"])
+    return review.get("invoice_id", snapshot.invoice_id) != snapshot.invoice_id and not decision.reason
 
 
 def seen(snapshot: Snapshot) -> Seen:
