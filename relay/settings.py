@@ -48,7 +48,11 @@ class RelaySettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 def _check_price(price: str, currency: str) -> None:
     """A price of nothing would give it away without end; for that there are codes."""
-    if money(price, currency).units == 0:
+    try:
+        units = money(price, currency).units
+    except ValueError as exc:
+        raise ValueError(f"price: {exc}") from None
+    if units == 0:
         raise ValueError("price must be more than 0; to give something away, make a discount code")
 
 

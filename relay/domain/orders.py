@@ -140,7 +140,8 @@ def decide(order: Order, order_id: str, seen: Seen, rules: Rules) -> Decision:
 def _settled(order: Order, seen: Seen, rules: Rules) -> Decision:
     if seen.amount is None:
         return Decision("review", reason="amount_unknown")
-    if seen.amount != order.price and rules.on_amount_drift != "grant":
+    drifted = seen.amount != order.price
+    if drifted and (rules.on_amount_drift != "grant" or seen.amount.currency != order.currency):
         return Decision("review", reason="amount_drift")
     if seen.marked and not rules.accept_marked:
         return Decision("review", reason="marked_by_a_person")

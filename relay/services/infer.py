@@ -250,7 +250,10 @@ class Infer:
                 call.attempts.append(Attempt(backend.name, at, elapsed(started)))
                 self.breaker.succeeded(backend.name)
                 return answer
-        raise worst(failures, call.task)
+        try:
+            raise worst(failures, call.task)
+        finally:
+            failures.clear()  # each knows this frame, which knows them: only the garbage collector would let go of the call
 
     def _settle(self, call: Call, backend: InferenceBackend, model: str, also: AlsoSettled | None) -> Receipt:
         return self._meter.settle(call, backend=backend.name, model=model, cost_class=backend.cost_class, also=also)

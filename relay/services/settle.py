@@ -94,6 +94,10 @@ class Settlement:
         granted, alert = False, ""
         if snapshot is not None:
             granted, alert = self._act(tx, order_id, order, rail, snapshot, now)
+        elif order.fulfilled_at is None and order.store and rail.store and order.store != rail.store:
+            # It was sold at a store that is not connected any more, which alone knows whether it was paid.
+            order.state = "review"
+            self._for_review(tx, order_id, order, "another_store", _nothing(order), now)
         # A look that a hint caused does not lengthen the sweep's own pauses.
         order.checks += order.next_check_at is not None and order.next_check_at <= now
         order.answered_at, swept = now, order.next_check_at is not None
@@ -146,9 +150,7 @@ class Settlement:
         self._events.emit(tx, "payment.credited", data, order_id)
         return replace(decision, alert="; ".join(filter(None, [decision.alert, alert])))
 
-    def _for_review(
-        self, tx: Tx, order_id: str, order: Order, reason: str, snapshot: Snapshot, now: datetime
-    ) -> None:
+    def _for_review(self, tx: Tx, order_id: str, order: Order, reason: str, snapshot: Snapshot, now: datetime) -> None:
         """Everything a person needs to decide; told once per reason."""
         known = order.review is not None and order.review.get("reason") == reason
         order.review = {
@@ -183,6 +185,11 @@ def seen(snapshot: Snapshot) -> Seen:
         snapshot.marked,
         snapshot.refunded,
     )
+
+
+def _nothing(order: Order) -> Snapshot:
+    """For a review: the rail has nothing to say of the order."""
+    return Snapshot(order.invoice_id or "", None, "unknown", "no such invoice", None, order.store)
 
 
 def note(order: Order, rail: Rail, snapshot: Snapshot) -> None:

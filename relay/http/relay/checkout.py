@@ -20,7 +20,7 @@ from relay.services.core import Core
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
 Url = Annotated[str, Meta(max_length=2048)]
-WEB = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
+WEB = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?", re.IGNORECASE)
 
 
 class Buying(Struct):
