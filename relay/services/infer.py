@@ -253,7 +253,7 @@ class Infer:
         try:
             raise worst(failures, call.task)
         finally:
-            failures.clear()  # each knows this frame, which knows them: only the garbage collector would let go of the call
+            failures.clear()  # each knows this frame, and the frame them: a circle that would hold the whole call
 
     def _settle(self, call: Call, backend: InferenceBackend, model: str, also: AlsoSettled | None) -> Receipt:
         return self._meter.settle(call, backend=backend.name, model=model, cost_class=backend.cost_class, also=also)
