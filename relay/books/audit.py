@@ -1,0 +1,59 @@
+"""The audit log: who changed what, when, from what to what. Written in the transaction that makes the change."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from relay.ports.storage import ReadTx, Tx
+
+COLL = "audit"
+MAX_TEXT = 500
+MAX_NAME = 120
+
+
+class Change(Struct, omit_defaults=True):
+    """`actor`: "admin" (the password session), "key:<id>" (a scoped key), "operator" (the operator key of an app) or
+    "relay" (by itself). `action`: `<resource>.<verb>`. `target`: what was changed. `before`, `after`: what differs,
+    never a secret. `address`: where the request came from."""
+
+    at: datetime
+    actor: str
+    action: str
+    target: str = ""
+    before: Any = None
+    after: Any = None
+    reason: str = ""
+    address: str = ""
+
+
+def record(
+    tx: Tx,
+    actor: str,
+    action: str,
+    target: str = "",
+    *,
+    before: Any = None,
+    after: Any = None,
+    reason: str = "",
+    address: str = "",
+    now: datetime | None = None,
+) -> str:
+    """Write one line of the log, and return its id. Ids sort by time; they hold actor, action and target, so that a
+    search over keys finds a line by any of them."""
+    at = now or datetime.now(UTC)
+    words = " ".join(text[:MAX_NAME] for text in (actor, action, target) if text)
+    key = f"{at.strftime('%Y-%m-%dT%H:%M:%S.%fZ')} {secrets.token_hex(3)} {words}"
+    change = Change(at, actor, action, target[:MAX_TEXT], before, after, reason[:MAX_TEXT], address)
+    tx.put(COLL, key, change)
+    return key
+
+
+def page(tx: ReadTx, *, limit: int, before: str | None = None, search: str | None = None) -> list[tuple[str, Change]]:
+    """Newest first; `before`: the id of the last one seen. `search`: a part of time, actor, action or target."""
+    rows = tx.scan(COLL, None, None, before, limit=limit + 1, reverse=True, contains=search)
+    found = [(key, tx.get(COLL, key, Change)) for key, _ in rows if key != before][:limit]
+    return [(key, change) for key, change in found if change is not None]
