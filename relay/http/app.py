@@ -15,12 +15,14 @@ from relay.http.admin.guard import Guard
 from relay.http.admin.hardware import HardwareQueue
 from relay.http.admin.payments import Payments, Reconcile
 from relay.http.admin.session import Login, Logout, Status
+from relay.http.admin.testrun import TestRun
 from relay.http.callers import Callers
 from relay.http.context import Context
 from relay.http.metrics import MetricsPage
 from relay.http.openai.audio import Transcriptions
 from relay.http.openai.chat import ChatCompletions
 from relay.http.openai.models import Models
+from relay.http.pages import Assets, Dashboard
 from relay.http.pay import Pay
 from relay.http.relay.analyze import Analyze
 from relay.http.relay.checkout import Shop
@@ -49,7 +51,15 @@ def create_app(core: Core) -> falcon.App[Any, Any]:
     _account_routes(app, core, callers)
     _money_routes(app, core, callers)
     _admin_routes(app, core)
+    _page_routes(app)
     return app
+
+
+def _page_routes(app: App) -> None:
+    assets = Assets()
+    dashboard = Dashboard(assets)
+    app.add_route("/dashboard", dashboard)
+    app.add_route("/dashboard/{build}/{name:path}", dashboard, suffix="file")
 
 
 def _open_routes(app: App, core: Core) -> None:
@@ -122,6 +132,9 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/callbacks/{delivery}", callbacks, suffix="one")
     app.add_route("/admin/callbacks/{delivery}/retry", callbacks, suffix="retry")
     app.add_route("/metrics", MetricsPage(core))
+    test_run = TestRun(core)
+    app.add_route("/admin/test-run", test_run)
+    app.add_route("/admin/test-run-suite", test_run, suffix="suite")
     payments = Payments(core)
     app.add_route("/admin/payments", payments)
     app.add_route("/admin/payments/inbox", payments, suffix="inbox")

@@ -28,6 +28,7 @@ from relay.services.metrics import Metrics
 from relay.services.outbox import Outbox
 from relay.services.policy import Policy
 from relay.services.receipts import Receipts
+from relay.services.testrun import TestRuns
 from relay.services.till import Till
 from relay.services.verify import adopt_outside_changes
 
@@ -58,6 +59,9 @@ class Core:
         self.meter = Meter(self.storage, self.policy, metrics=self.metrics, events=self.events)
         inference = settings.relay.threads - settings.relay.reserve_threads
         self.infer = Infer(self.meter, registry.backends, registry.routes, inference, self.metrics)
+        self.test_runs = TestRuns(
+            registry.backends, self.infer.slots, self.spool_dir, float(settings.relay.call_seconds)
+        )
         self.hangups = Hangups()
         self.idempotency = Idempotency(self.storage, settings.retention.idempotency_mb * 2**20)
         self.receipts = Receipts(self.storage)

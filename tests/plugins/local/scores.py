@@ -9,9 +9,10 @@ from pathlib import Path
 
 import jiwer
 
+import relay
 from relay.api import Turn
 
-FOLDER = Path(__file__).parents[2] / "fixtures" / "two_speakers"
+FOLDER = Path(relay.__file__).parent / "samples" / "two_speakers"
 CALL = FOLDER / "sample.flac"
 BECKETT = "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
 TWO_CITIES = """
