@@ -32,7 +32,7 @@ from relay.errors import (
 )
 from relay.hookspecs import hookimpl
 from relay.identity import check_id
-from relay.ports.auth import AuthStrategy, CallerKey, Identity, KeyIssuer, LicenceKeeper
+from relay.ports.auth import AuthStrategy, CallerKey, Identity, KeyIssuer, LicenceCache, LicenceKeeper
 from relay.ports.inference import (
     Audio,
     CallContext,
@@ -108,6 +108,7 @@ __all__ = [
     "InferenceBackend",
     "Invalid",
     "KeyIssuer",
+    "LicenceCache",
     "LicenceKeeper",
     "Money",
     "NoSuchModel",

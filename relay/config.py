@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,21 @@ from relay.tables import Table, convert, is_reference
 class Config:
     """`plugins`: the tables of the enabled plugins in the order of asking.
 
-    `instances`: names of the plugins' sub-tables, which may be the names of backends."""
+    `instances`: names of the plugins' sub-tables, which may be the names of backends. `raw`: the file as it is
+    written, with references in the place of secrets."""
 
     settings: Settings
     plugins: dict[str, Table]
     instances: frozenset[str]
     warnings: tuple[str, ...]
     path: Path
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def load_config(path: Path) -> Config:
     """Read and check the file. Raises ConfigError that names each wrong key, or the line of a syntax error."""
-    raw = _parse(path)
+    written = _parse(path)
+    raw = copy.deepcopy(written)
     tables = raw.pop("plugins", {})
     complaints = Complaints()
     with complaints.collected():
@@ -42,7 +46,15 @@ def load_config(path: Path) -> Config:
     complaints.settle()
     for table in plugins.values():
         plain += table.plain_secrets
-    return Config(settings, plugins, instances, tuple(_plain(where) for where in plain), path)
+    return Config(settings, plugins, instances, tuple(_plain(where) for where in plain), path, written)
+
+
+def checked(tree: dict[str, Any]) -> Settings:
+    """The sections of `plugins.toml` without the plugins', as Settings, checked just as the file is.
+
+    Raises ConfigError with one line for each complaint, which begins with its key.
+    """
+    return _settings(tree)[0]
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -43,7 +43,8 @@ ATTACH = "relay_attach"
 class PluginInfo:
     """`kinds` of a plugin that is off are only known for a storage: it is not imported to ask it.
 
-    `backends`: the names of the inference backends it offers."""
+    `backends`, `rails`, `strategies`: the names of the inference backends, payment rails and auth strategies it
+    offers."""
 
     name: str
     version: str
@@ -51,6 +52,8 @@ class PluginInfo:
     kinds: tuple[str, ...]
     enabled: bool
     backends: tuple[str, ...] = ()
+    rails: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,14 @@ def _attaching(impl: Any) -> Callable[[Space], None]:
     return attach
 
 
+def reroute(registry: Registry, wanted: Mapping[Task, Sequence[str]]) -> Registry:
+    """The registry with other routes for these tasks; names of backends that are not there are left out."""
+    found = {
+        task: tuple(registry.backends[n] for n in names if n in registry.backends) for task, names in wanted.items()
+    }
+    return replace(registry, routes=registry.routes | found)
+
+
 def _route(
     task: Task, config: Config, backends: dict[str, InferenceBackend], switched_off: set[str], notes: list[str]
 ) -> tuple[InferenceBackend, ...]:
@@ -245,9 +256,20 @@ def _infos(
         enabled = name in config.plugins
         offered = [KINDS[hook][0] for hook, found in offers.items() if any(plugin == name for plugin, _ in found)]
         kinds = tuple(offered) if enabled else ("storage",) if name in storages else ()
-        backends = tuple(offer.name for plugin, offer in offers["relay_inference_backends"] if plugin == name)
+        names = {hook: tuple(o.name for plugin, o in found if plugin == name) for hook, found in offers.items()}
         dist = points[name].dist
-        infos.append(PluginInfo(name, dist.version if dist else "?", _origin(points[name]), kinds, enabled, backends))
+        infos.append(
+            PluginInfo(
+                name,
+                dist.version if dist else "?",
+                _origin(points[name]),
+                kinds,
+                enabled,
+                names["relay_inference_backends"],
+                names["relay_rails"],
+                names["relay_auth_strategies"],
+            )
+        )
     return tuple(infos)
 
 

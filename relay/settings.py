@@ -103,8 +103,17 @@ class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     outputs_days: Days = 7
     jobs_days: Days = 30
     inbox_days: Days = 180
+    audit_days: Days = 3650
     idempotency_mb: Positive = 1024
     """What answers stored for Idempotency-Key may take; the oldest go first. They are kept for a day."""
+
+
+class OutputSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What calls answered, kept for `retention.outputs_days` for the operator to look at. Beyond `max_mb` the oldest
+    go first."""
+
+    keep: bool = True
+    max_mb: Positive = 1024
 
 
 class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,6 +156,25 @@ class RenewalSettings(Struct, frozen=True, forbid_unknown_fields=True):
     grace_days: Annotated[int, Meta(ge=0, le=60)] = 7
 
 
+RECAP_PROMPT = (
+    "Summarise this recording: first its subject in one sentence, then the main points, the decisions,"
+    " and who is to do what. Say only what the transcript supports."
+)
+MEETING_PROMPT = (
+    "Summarise this meeting from its transcript: what it was about in one sentence, then the main points in order,"
+    " what was decided, and the tasks with who took each and by when. Name people as the transcript does, and say"
+    " only what it supports."
+)
+Prompt = Annotated[str, Meta(min_length=1, max_length=20_000, pattern=r"\S")]
+
+
+class PromptSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`recap`: what a recap job asks when its caller sends no `prompt`; `meeting_summary`: of an internal meeting."""
+
+    recap: Prompt = RECAP_PROMPT
+    meeting_summary: Prompt = MEETING_PROMPT
+
+
 class Settings(Struct, frozen=True):
     relay: RelaySettings = RelaySettings()
     tiers: dict[str, TierSettings] = msgspec.field(default_factory=lambda: dict(DEFAULT_TIERS))
@@ -155,6 +183,8 @@ class Settings(Struct, frozen=True):
     routing: RoutingSettings = RoutingSettings()
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
+    outputs: OutputSettings = OutputSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     events: EventSettings = EventSettings()
     renewals: RenewalSettings = RenewalSettings()
+    prompts: PromptSettings = PromptSettings()

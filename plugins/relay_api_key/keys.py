@@ -117,6 +117,14 @@ def remove(tx: SpaceTx, key: Key) -> None:
     tx.delete(key.path)
 
 
+def remove_some(tx: SpaceTx, account: str | None) -> int:
+    """Some of the keys of an account, or of all; 0 when there are none left."""
+    rows = tx.scan("key/" if account is None else _path(account, ""), limit=MAX_KEYS)
+    for _, doc in rows:
+        remove(tx, msgspec.convert(doc, Key))
+    return len(rows)
+
+
 def _path(account: str, key_id: str) -> str:
     """No id of an account holds a slash."""
     return f"key/{account}/{key_id}"

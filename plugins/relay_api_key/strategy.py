@@ -94,6 +94,14 @@ class ApiKeys:
         self._callers.forget()
         return key.public(), secret
 
+    def end_all(self, account: str | None) -> int:
+        space, _ = self._opened()
+        ended = 0
+        while n := space.transact(lambda tx: keys.remove_some(tx, account)):
+            ended += n
+        self._callers.forget()
+        return ended
+
     def _opened(self) -> tuple[Space, Uses]:
         if self._attached is None:
             raise StorageUnavailable("the storage of the keys is not open yet; try again")

@@ -65,7 +65,8 @@ class Blobs:
                 continue
 
     def delete(self, ref: str) -> None:
-        self._path(ref).unlink(missing_ok=True)
+        if _REF.fullmatch(ref):
+            self._path(ref).unlink(missing_ok=True)
 
     def _path(self, ref: str) -> Path:
         return self._dir / ref[:2] / ref

@@ -167,6 +167,9 @@ class JSONFileStorage:
     def open_blob(self, ref: str) -> BinaryIO:
         return self._blobs.open(ref)
 
+    def delete_blob(self, ref: str) -> None:
+        self._blobs.delete(ref)
+
     def sweep_blobs(self, older_than_seconds: float) -> int:
         specs = [table.spec for table in self._memory.tables.values()]
         fields = [(spec.name, field) for spec in specs for field in spec.blobs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -79,6 +79,8 @@ class View:
         offset: int = 0,
         reverse: bool = False,
         contains: str | None = None,
+        prefix: str | None = None,
+        where: Mapping[str, IndexValue] | None = None,
     ) -> list[tuple[str, Doc]]:
         if limit < 0 or offset < 0:
             raise ValueError(f"limit and offset must not be negative: limit={limit}, offset={offset}")
@@ -86,7 +88,8 @@ class View:
         own = self._own(coll)
         entries, start, stop = table.span(index, from_, to)
         found: Iterator[Any]
-        if not own and not contains:
+        filtered = contains or prefix or where
+        if not own and not filtered:
             found = page(entries, start, stop, reverse=reverse, offset=offset, limit=limit)
             return [self._row(table, key) for key in _keys(found, index)]
         found = entries.islice(start, stop, reverse=reverse)
@@ -94,7 +97,9 @@ class View:
             committed = (entry for entry in found if (entry if index is None else entry[1]) not in own)
             mine = sorted(_own_entries(table, own, index, from_, to), reverse=reverse)
             found = merge(committed, mine, reverse=reverse)
-        keys = (key for key in _keys(found, index) if _has(key, contains))
+        keys: Iterator[str] = _keys(found, index)
+        if filtered:
+            keys = (key for key in keys if self._matches(table, key, contains, prefix, where))
         return [self._row(table, key) for key in islice(keys, offset, offset + limit)]
 
     def count(
@@ -105,15 +110,20 @@ class View:
         to: IndexValue | None = None,
         *,
         contains: str | None = None,
+        prefix: str | None = None,
+        where: Mapping[str, IndexValue] | None = None,
+        cap: int | None = None,
     ) -> int:
         table = self._table(coll)
         own = self._own(coll)
         entries, start, stop = table.span(index, from_, to)
-        mine = sum(_has(key, contains) for key in _keys(_own_entries(table, own, index, from_, to), index))
-        if contains:
-            keys = _keys(entries.islice(start, stop), index)
-            return mine + sum(_has(key, contains) and key not in own for key in keys)
-        return mine + stop - start - sum(_covers(table, key, index, from_, to) for key in own)
+        mine = list(_keys(_own_entries(table, own, index, from_, to), index))
+        if contains or prefix or where:
+            committed = (key for key in _keys(entries.islice(start, stop), index) if key not in own)
+            found = (key for key in chain(mine, committed) if self._matches(table, key, contains, prefix, where))
+            return sum(1 for _ in islice(found, cap))
+        total = len(mine) + stop - start - sum(_covers(table, key, index, from_, to) for key in own)
+        return total if cap is None else min(total, cap)
 
     def read(self, stream: str, partition: str, *, before: int | None = None, limit: int) -> list[tuple[int, Doc]]:
         if limit < 0:
@@ -145,6 +155,24 @@ class View:
     def _own(self, coll: str) -> Mapping[str, Write]:  # noqa: ARG002 - for the overlay
         """What this transaction has written to a collection."""
         return _NOTHING
+
+    def _matches(
+        self,
+        table: Table,
+        key: str,
+        contains: str | None,
+        prefix: str | None,
+        where: Mapping[str, IndexValue] | None,
+    ) -> bool:
+        if prefix and not key.startswith(prefix):
+            return False
+        if not _has(key, contains):
+            return False
+        if not where:
+            return True
+        raw = self._raw(table, key)
+        values = dict(zip(table.fields, () if raw is None else table.values(raw), strict=True))
+        return all(values[field] == value for field, value in where.items())
 
     def _raw(self, table: Table, key: str) -> bytes | None:
         return table.rows.get(key)

@@ -111,6 +111,13 @@ class Licences:
             self._refresh(known, self._server, now)
         return self.rules.judge(known.record, now, askable=known.licence is not None)
 
+    def ask_again(self, account: str) -> bool:
+        """Have the server asked at the licence's next call; False for one never seen here."""
+        known = self.of_account(account)
+        if known is not None:
+            known.due = known.retry_at = None
+        return known is not None
+
     def _check_offline(self, record: Record) -> None:
         self.rules.check(record, self.fingerprint if record.bound_to else "")
 

@@ -92,6 +92,10 @@ class Keysat:
         found = space.read(lambda tx: records.newest(tx, max(1, min(limit, MAX_ROWS))))
         return [self._row(record, now) for record in found]
 
+    def ask_again(self, account: str) -> bool:
+        """Ask at its next call, whatever is remembered; False for a licence never seen here."""
+        return self._licences.ask_again(account)
+
     def health(self) -> Health:
         """Asks the licence server. Without one there is nothing to ask."""
         return Health(ok=True) if self._server is None else self._server.health(self._pinned)

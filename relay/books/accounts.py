@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
 
+from relay.books import usage
 from relay.domain import ledger, tiers
 from relay.domain.accounts import Account
 from relay.domain.ledger import Draft
 from relay.domain.tiers import Tiers
+from relay.domain.usage import Usage
 from relay.ports.storage import Doc, ReadTx, Tx
 
 COLL = "credits"
@@ -18,6 +20,23 @@ COLL = "credits"
 
 def get(tx: ReadTx, key: str) -> Account | None:
     return tx.get(COLL, key, Account)
+
+
+def new(tx: ReadTx, key: str, now: datetime) -> Account:
+    """A row for a key that has none. Where an erased one left its entries, their chain goes on.
+
+    Its making counts as activity.
+    """
+    account = Account(created_at=now, last_active_at=now)
+    newest = tx.read("ledger", key, limit=1)
+    if newest:
+        account.entries, account.head = newest[0][0], newest[0][1]["hash"]
+    return account
+
+
+def delete(tx: Tx, key: str) -> None:
+    """The row alone: its entries stay."""
+    tx.delete(COLL, key)
 
 
 def load(doc: Doc) -> Account:
@@ -34,8 +53,15 @@ def save(
     *,
     actor: str = "",
     reference: str = "",
+    counting: Callable[[Usage], None] | None = None,
 ) -> None:
-    """Save the row with its derived fields, and append an entry for each draft: always together."""
+    """Save the row with its derived fields, append an entry for each draft, and count them: always together.
+
+    `counting`: what else happened, for the same row of figures.
+    """
+    fresh = account.created_at == now and tx.get(COLL, key) is None
+    if drafts or fresh or counting is not None:
+        usage.count_entries(tx, now, drafts, fresh=fresh, counting=counting)
     total = tiers.derive(account, tiers_now, now)
     for draft in drafts:
         entry = ledger.seal(account, draft, now=now, actor=actor, reference=reference, balance=total)

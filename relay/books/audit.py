@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,12 +14,15 @@ from relay.ports.storage import ReadTx, Tx
 COLL = "audit"
 MAX_TEXT = 500
 MAX_NAME = 120
+address_of_request: ContextVar[str] = ContextVar("address_of_request", default="")
+"""Where the request came from that this thread answers; the HTTP side sets it, so that no service must pass it on."""
 
 
 class Change(Struct, omit_defaults=True):
-    """`actor`: "admin" (the password session), "key:<id>" (a scoped key), "operator" (the operator key of an app) or
-    "relay" (by itself). `action`: `<resource>.<verb>`. `target`: what was changed. `before`, `after`: what differs,
-    never a secret. `address`: where the request came from."""
+    """`actor`: "admin" (the password session), "key:<id>" (a scoped key), "operator" (the operator key of an app),
+    "cli" (a command on this machine), "nobody" (who could not say) or "relay" (by itself). `action`:
+    `<resource>.<verb>`. `target`: what was changed. `before`, `after`: what differs, never a secret. `address`: where
+    the request came from."""
 
     at: datetime
     actor: str
@@ -44,12 +48,20 @@ def record(
 ) -> str:
     """Write one line of the log, and return its id. Ids sort by time; they hold actor, action and target, so that a
     search over keys finds a line by any of them."""
-    at = now or datetime.now(UTC)
+    at, origin = now or datetime.now(UTC), address or address_of_request.get()
     words = " ".join(text[:MAX_NAME] for text in (actor, action, target) if text)
     key = f"{at.strftime('%Y-%m-%dT%H:%M:%S.%fZ')} {secrets.token_hex(3)} {words}"
-    change = Change(at, actor, action, target[:MAX_TEXT], before, after, reason[:MAX_TEXT], address)
+    change = Change(at, actor, action, target[:MAX_TEXT], before, after, reason[:MAX_TEXT], origin)
     tx.put(COLL, key, change)
     return key
+
+
+def prune(tx: Tx, before: datetime, limit: int) -> int:
+    """Delete the oldest lines before this instant, at most `limit`; how many."""
+    rows = tx.scan(COLL, None, None, before.strftime("%Y-%m-%dT%H:%M:%S"), limit=limit)
+    for key, _ in rows:
+        tx.delete(COLL, key)
+    return len(rows)
 
 
 def page(tx: ReadTx, *, limit: int, before: str | None = None, search: str | None = None) -> list[tuple[str, Change]]:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from relay import logs
 from relay.cli import output
+from relay.cli.asking import ask_or_open
 from relay.cli.options import Places
-from relay.config import Config
-from relay.control import Command, ask
+from relay.control import Command
 from relay.domain.money import money
-from relay.errors import ConfigError, Invalid
-from relay.loader import load_plugins
-from relay.ports.storage import COLLECTIONS, STREAMS, Storage
+from relay.errors import Invalid
+from relay.ports.storage import Storage
 from relay.services.codes import Change, Codes, NewCode
-from relay.settings import Settings
+from relay.services.live import SettingsView
 
 SHOWN = 1000
-ACTOR = "command line"
+ACTOR = "cli"
 
 
-def commands(storage: Storage, settings: Settings) -> dict[str, Command]:
+def commands(storage: Storage, settings: SettingsView) -> dict[str, Command]:
     """What a running relay answers, and what is done here when none runs."""
     codes = Codes(storage, settings)
 
@@ -73,30 +70,7 @@ def disable(places: Places, code: str) -> int:
 
 
 def _ask(places: Places, command: str, **args: Any) -> Any:
-    logs.configure("warning")
-    config = places.load()
-    answer = ask(places.data_dir(config), command, **args)
-    if answer is None:
-        answer = _alone(places, config, lambda storage: commands(storage, config.settings)[command](None, **args))
-    return answer
-
-
-def _alone(places: Places, config: Config, do: Callable[[Storage], Any]) -> Any:
-    """No relay runs here: open the storage ourselves."""
-    data_dir = places.data_dir(config)
-    if not data_dir.is_dir():
-        raise ConfigError(f"{data_dir}: there is no data dir. Say where it is with --data or RELAY_DATA_DIR")
-    storage = load_plugins(config).storage
-    storage.open(data_dir, COLLECTIONS, STREAMS)
-    edited = storage.outside_changes()
-    try:
-        if edited:
-            # What was edited by hand is the next `serve`'s to check and to enter in the ledger.
-            raise ConfigError(f"{', '.join(edited)}: changed by hand since the last stop. Run `relay serve` first")
-        return do(storage)
-    finally:
-        if not edited:
-            storage.close()
+    return ask_or_open(places, lambda storage, config: commands(storage, config.settings), command, **args)
 
 
 def _read(code: dict[str, Any]) -> NewCode:

@@ -11,6 +11,7 @@ import click
 
 from relay import __version__
 from relay.cli.options import Places
+from relay.domain.access import ROLES
 from relay.errors import RelayError
 
 F = Callable[..., Any]
@@ -178,6 +179,43 @@ def disable_code(config: Path, data: Path | None, code: str) -> None:
     from relay.cli.codes import disable
 
     sys.exit(disable(Places(config, data), code))
+
+
+@cli.group()
+def keys() -> None:
+    """Scoped keys of the admin API."""
+
+
+@keys.command("create")
+@places
+@click.option("--role", required=True, type=click.Choice(sorted(ROLES)), help="What the key may do.")
+@click.option("--label", help="A note for you [default: the role].")
+@click.option("--expires-days", type=click.IntRange(1, 3650), help="It ends by itself after so many days.")
+def create_key(config: Path, data: Path | None, role: str, label: str | None, expires_days: int | None) -> None:
+    """Make a key and print it, this once."""
+    from relay.cli.keys import create
+
+    sys.exit(create(Places(config, data), role, label, expires_days))
+
+
+@keys.command("list")
+@places
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_keys(config: Path, data: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """List the keys, the newest first."""
+    from relay.cli.keys import show
+
+    sys.exit(show(Places(config, data), as_json=as_json))
+
+
+@keys.command("revoke")
+@places
+@click.argument("key", metavar="ID")
+def revoke_key(config: Path, data: Path | None, key: str) -> None:
+    """Let nobody in with the key ID any more."""
+    from relay.cli.keys import revoke
+
+    sys.exit(revoke(Places(config, data), key))
 
 
 def main() -> None:

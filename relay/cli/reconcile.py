@@ -46,6 +46,6 @@ def _alone(places: Places, config: Config, progress: Callable[[int, int], None])
         # Left open: a clean close would make the edit the new normal, and it would never be in the ledger.
         raise ConfigError(f"{', '.join(edited)}: changed by hand since the last stop. Run `relay serve` first")
     try:
-        return core.till.reconciler.all(progress).view()
+        return core.till.reconciler.all(progress, actor="cli").view()
     finally:
         core.close()

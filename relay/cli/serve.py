@@ -12,6 +12,7 @@ import structlog
 
 from relay import logs
 from relay.cli.codes import commands as code_commands
+from relay.cli.keys import commands as key_commands
 from relay.cli.options import Places, make_data_dir
 from relay.cli.plugins import plugin_rows
 from relay.control import Command, ControlServer
@@ -130,9 +131,10 @@ def commands(core: Core) -> dict[str, Command]:
     """What other commands may ask of a running relay."""
     return {
         "ledger.verify": lambda progress: verify(core.storage, progress),
-        "reconcile": lambda progress: core.till.reconciler.all(progress).view(),
+        "reconcile": lambda progress: core.till.reconciler.all(progress, actor="cli").view(),
         "plugins": lambda _progress: plugin_rows(core.registry, serving=True),
         **code_commands(core.storage, core.settings),
+        **key_commands(core.admin.keys),
     }
 
 

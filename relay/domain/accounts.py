@@ -24,7 +24,8 @@ class Account(Struct, gc=False):
     The counters include open holds: a hold raises `*_consumed` (or lowers `purchased_balance`) at once.
     `core_closed`: the account has left core, so core's lifetime allowance counts as used from then on.
     `entries` and `head`: how many ledger entries there are, and the hash of the newest.
-    `sort_total` and `due_at` are derived, for the index: what can be spent, and when that changes by itself.
+    What follows them is derived, for the indexes: what can be spent, what is left of the allowance and used of it, when
+    that changes by itself; the tier when it is not core; since when the account is blocked.
     """
 
     tier_snapshot: str = "core"
@@ -45,7 +46,11 @@ class Account(Struct, gc=False):
     entries: Whole = 0
     head: str = ""
     sort_total: int = 0
+    sort_remaining: int = 0
+    sort_used: int = 0
     due_at: datetime | None = None
+    paid_tier: str | None = None
+    blocked_at: datetime | None = None
 
 
 def type_of(credit_key: str) -> str:

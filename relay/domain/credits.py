@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from relay.domain import tiers
-from relay.domain.accounts import Account, type_of
+from relay.domain.accounts import Account, consumed, type_of
 from relay.domain.instants import iso
 from relay.domain.tiers import Tier, Tiers
 
@@ -46,6 +46,7 @@ def admin_row(key: str, account: Account, tiers_now: Tiers, now: datetime) -> di
         "remaining": view["remaining"],
         "purchased": view["purchased"],
         "total": view["total"],
+        "used": consumed(account, tier.counts),
         "capped": view["capped"],
         "gemini_remaining": view["gemini_remaining"],
         "lifetime_consumed": account.lifetime_consumed,
@@ -57,6 +58,7 @@ def admin_row(key: str, account: Account, tiers_now: Tiers, now: datetime) -> di
         "held": account.held,
         "owed": account.owed,
         "blocked": account.blocked,
+        "blocked_at": iso(account.blocked_at),
         "cycle_started_at": iso(account.cycle_started_at),
         "subscription_expires_at": iso(account.subscription_expires_at),
         "created_at": iso(account.created_at),

@@ -143,14 +143,24 @@ def extended_end(account: Account, period_days: int, now: datetime) -> datetime 
     return start + timedelta(days=period_days)
 
 
+DERIVED = 2
+"""Counts the sets of fields that `derive` has set: rows of an older one are derived again."""
+
+
 def derive(account: Account, tiers: Tiers, now: datetime) -> int | None:
-    """Set the two fields the indexes sort by; returns what can be spent, None for unlimited."""
+    """Set the fields the indexes sort by; returns what can be spent, None for unlimited."""
     tier = tier_of(account, tiers, now)
-    total = spendable(account, tier)
+    left, total = allowance_left(account, tier), spendable(account, tier)
     account.sort_total = UNLIMITED if total is None else total
+    account.sort_remaining = UNLIMITED if left is None else left
+    account.sort_used = consumed(account, tier.counts)
     due = account.subscription_expires_at
     if tier.counts == "monthly" and account.cycle_started_at is not None:
         rolls = account.cycle_started_at + tier.period
         due = rolls if due is None or rolls < due else due
     account.due_at = due
+    account.paid_tier = account.tier_snapshot if account.tier_snapshot != "core" else None
+    account.blocked_at = (account.blocked_at or now) if account.blocked else None
+    # A row without it would be missing from a table that is sorted by it.
+    account.last_active_at = account.last_active_at or account.created_at or now
     return total

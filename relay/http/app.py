@@ -7,14 +7,22 @@ from typing import Any
 import falcon
 
 from relay.http import errors
+from relay.http.admin.audit import AuditPage
 from relay.http.admin.callbacks import AdminCallbacks
 from relay.http.admin.codes import AdminCodes
+from relay.http.admin.config import AdminConfig
 from relay.http.admin.connect import Connect
 from relay.http.admin.credits import AdminCredits
 from relay.http.admin.guard import Guard
 from relay.http.admin.hardware import HardwareQueue
+from relay.http.admin.keys import AdminKeysPage
+from relay.http.admin.licences import LicenceRows
+from relay.http.admin.meetings import InternalMeetings
+from relay.http.admin.packages import AdminPackages
 from relay.http.admin.payments import Payments, Reconcile
-from relay.http.admin.session import Login, Logout, Status
+from relay.http.admin.plugins import AdminPlugins
+from relay.http.admin.session import Login, Logout, OpenSessions, Password, Status
+from relay.http.admin.settings import AdminSettings
 from relay.http.admin.testrun import TestRun
 from relay.http.callers import Callers
 from relay.http.context import Context
@@ -30,6 +38,7 @@ from relay.http.relay.credits import OwnCredits
 from relay.http.relay.discounts import Preview
 from relay.http.relay.jobs import OneJob, OwnJobs
 from relay.http.relay.keys import Keys
+from relay.http.relay.openapi import OpenAPI
 from relay.http.relay.public import Capabilities, Health, Policy, Ready, ReceiptKey
 from relay.http.relay.recordings import Diarize, Transcribe
 from relay.http.relay.subscription import OwnSubscription
@@ -51,6 +60,7 @@ def create_app(core: Core) -> falcon.App[Any, Any]:
     _account_routes(app, core, callers)
     _money_routes(app, core, callers)
     _admin_routes(app, core)
+    _settings_routes(app, core)
     _page_routes(app)
     return app
 
@@ -68,6 +78,7 @@ def _open_routes(app: App, core: Core) -> None:
     app.add_route("/relay/policy", Policy(core))
     app.add_route("/relay/capabilities", Capabilities(core))
     app.add_route("/relay/receipts/key", ReceiptKey(core))
+    app.add_route("/relay/openapi.json", OpenAPI(core, app))
 
 
 def _inference_routes(app: App, core: Core, callers: Callers) -> None:
@@ -126,12 +137,25 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/login", Login(core))
     app.add_route("/admin/logout", Logout(core))
     app.add_route("/admin/status", Status())
+    app.add_route("/admin/password", Password(core))
+    sessions = OpenSessions(core)
+    app.add_route("/admin/sessions", sessions)
+    app.add_route("/admin/sessions/{session}", sessions, suffix="one")
+    admin_keys = AdminKeysPage(core)
+    app.add_route("/admin/keys", admin_keys)
+    app.add_route("/admin/keys/{key}", admin_keys, suffix="one")
+    app.add_route("/admin/audit", AuditPage(core))
     app.add_route("/admin/hardware-queue", HardwareQueue(core))
     callbacks = AdminCallbacks(core)
     app.add_route("/admin/callbacks", callbacks)
     app.add_route("/admin/callbacks/{delivery}", callbacks, suffix="one")
     app.add_route("/admin/callbacks/{delivery}/retry", callbacks, suffix="retry")
     app.add_route("/metrics", MetricsPage(core))
+    meetings = InternalMeetings(core)
+    app.add_route("/admin/internal-meetings", meetings)
+    app.add_route("/admin/internal-meetings/{meeting}", meetings, suffix="one")
+    app.add_route("/admin/internal-meetings/{meeting}/upload", meetings, suffix="upload")
+    app.add_route("/admin/license-cache", LicenceRows(core))
     test_run = TestRun(core)
     app.add_route("/admin/test-run", test_run)
     app.add_route("/admin/test-run-suite", test_run, suffix="suite")
@@ -157,3 +181,16 @@ def _admin_routes(app: App, core: Core) -> None:
     accounts = AdminCredits(core)
     app.add_route("/admin/credits", accounts)
     app.add_route("/admin/credits/grant", accounts, suffix="grant")
+
+
+def _settings_routes(app: App, core: Core) -> None:
+    saved = AdminSettings(core)
+    app.add_route("/admin/settings", saved)
+    app.add_route("/admin/settings/history", saved, suffix="history")
+    app.add_route("/admin/settings/promote-prompt", saved, suffix="promote")
+    app.add_route("/admin/quotas", saved, suffix="quotas")
+    packages = AdminPackages(core)
+    app.add_route("/admin/packages", packages)
+    app.add_route("/admin/packages/{package}", packages, suffix="one")
+    app.add_route("/admin/config", AdminConfig(core))
+    app.add_route("/admin/plugins", AdminPlugins(core))

@@ -36,13 +36,9 @@ class Callers:
             if isinstance(strategy, LicenceKeeper) and (unknown := strategy.tiers - core.settings.tiers.keys()):
                 note = "there is no such tier; these licences get what the account's own row says"
                 log.warning("licence_tiers_unknown", strategy=strategy.name, tiers=sorted(unknown), note=note)
-        limits = core.settings.limits
-        self._amount = limits.requests_per_minute
-        self._requests = PerMinute(self._amount) if self._amount else None
-        self._concurrent = limits.concurrent_calls
+        self._settings = core.settings
+        self._requests = PerMinute(1)
         self._running: Counter[str] = Counter()
-        installs = limits.new_installs_per_address_per_hour
-        self._new_per_hour = RateLimitItemPerHour(installs) if installs else None
         self._installs = FixedWindowRateLimiter(MemoryStorage())
         self._known: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -50,9 +46,16 @@ class Callers:
     def identify(self, req: falcon.Request) -> Identity:
         """Ask the strategies in the order of their rank, then the rate limit. Raises Unauthenticated or TooMany."""
         identity = req.env.get("relay.identity") or self._ask(req)
-        if self._requests is not None and (wait := self._requests.hit(identity.account)):
-            raise TooMany(f"more than {self._amount} requests in a minute; slow down", retry_after=wait)
+        self._count(identity.account)
         return identity
+
+    def _count(self, account: str) -> None:
+        amount = self._settings.limits.requests_per_minute
+        if not amount:
+            return
+        self._requests.limit = amount
+        if wait := self._requests.hit(account):
+            raise TooMany(f"more than {amount} requests in a minute; slow down", retry_after=wait)
 
     def _ask(self, req: falcon.Request) -> Identity:
         headers = lower_headers(req)
@@ -97,11 +100,11 @@ class Callers:
     def one_call(self, req: falcon.Request, identity: Identity) -> Iterator[None]:
         """A place among the caller's concurrent calls; TooMany when they are taken, or for a flood of new installs."""
         self._check_new(req, identity)
-        account = identity.account
+        account, most = identity.account, self._settings.limits.concurrent_calls
         with self._lock:
-            if self._concurrent and self._running[account] >= self._concurrent:
+            if most and self._running[account] >= most:
                 raise TooMany(
-                    f"{self._concurrent} calls of yours are running; wait for one to end",
+                    f"{most} calls of yours are running; wait for one to end",
                     code="too_many_calls",
                     retry_after=2,
                 )
@@ -116,8 +119,8 @@ class Callers:
 
     def _check_new(self, req: falcon.Request, identity: Identity) -> None:
         """An install that has no row yet counts against its address: free credits are per install."""
-        account = identity.account
-        if self._new_per_hour is None or not account.startswith("inst:") or req.env.get("relay.identity"):
+        account, most = identity.account, self._settings.limits.new_installs_per_address_per_hour
+        if not most or not account.startswith("inst:") or req.env.get("relay.identity"):
             return
         digest = hashlib.sha256(account.encode()).hexdigest()
         with self._lock:
@@ -125,7 +128,7 @@ class Callers:
                 self._known.move_to_end(digest)
                 return
         known = self._core.storage.read(lambda tx: accounts.get(tx, account)) is not None
-        if not known and not self._installs.hit(self._new_per_hour, req.context.address):
+        if not known and not self._installs.hit(RateLimitItemPerHour(most), req.context.address):
             raise TooMany("too many new installs from this address; try again in an hour", retry_after=3600)
         with self._lock:
             self._known[digest] = None

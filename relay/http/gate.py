@@ -9,7 +9,10 @@ from relay.services.core import Core
 
 JSON_LIMIT = 8 * 2**20
 WEBHOOK_LIMIT = 256 * 2**10
-UPLOADS = frozenset({"/relay/transcribe", "/relay/diarize", "/relay/jobs", "/relay/v1/audio/transcriptions"})
+UPLOADS = frozenset(
+    {"/relay/transcribe", "/relay/diarize", "/relay/jobs", "/relay/v1/audio/transcriptions", "/admin/internal-meetings"}
+)
+ADMIN_CREDENTIALS = frozenset({"cookie", "authorization"})
 OPEN_POSTS = ("/relay/health", "/relay/ready", "/relay/policy", "/relay/capabilities")
 
 
@@ -24,6 +27,8 @@ def gate(core: Core) -> Gate:
         has_body = head.method not in {"GET", "HEAD", "OPTIONS"}
         if has_body and path.startswith("/relay/") and path not in OPEN_POSTS and not credentials & head.headers.keys():
             raise Unauthenticated("no credentials: send X-Recap-Install-Id, or the headers your operator gave you")
+        if has_body and path in UPLOADS and path.startswith("/admin/") and not ADMIN_CREDENTIALS & head.headers.keys():
+            raise Unauthenticated("log in first: POST /admin/login with the admin password")
         # Only a form is written to disk piece by piece; anything else is read into memory.
         form = head.headers.get("content-type", "").strip().lower().startswith("multipart/")
         return upload if form and path in UPLOADS else JSON_LIMIT

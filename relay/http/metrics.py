@@ -9,7 +9,8 @@ from typing import Any
 import falcon
 
 from relay.errors import Forbidden, Unauthenticated
-from relay.http.admin.guard import COOKIE
+from relay.http.admin.access import needed
+from relay.http.admin.guard import identify
 from relay.http.server import Server
 from relay.services.core import Core
 
@@ -17,7 +18,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class MetricsPage:
-    """For an admin session, or for a scraper on this machine that came here directly.
+    """For a scoped key, an admin session, or a scraper on this machine that came here directly.
 
     A proxy on this machine makes everybody look local, so a request that says it was forwarded is none.
     """
@@ -33,13 +34,16 @@ class MetricsPage:
         resp.data = exposition(self._core)
 
     def _check(self, req: falcon.Request) -> None:
-        token = req.cookies.get(COOKIE)
-        if token and self._core.admin.session(token) is not None:
+        identity = identify(self._core.admin, req)
+        if identity is not None:
+            identity.check(needed("GET", "/metrics"))
             return
         if not is_loopback(req.env.get("REMOTE_ADDR", "")):
-            raise Unauthenticated("metrics are for this machine, or for an admin: POST /admin/login first")
+            raise Unauthenticated("metrics are for this machine, an admin, or a key with metrics:read")
         if was_forwarded(req.env):
-            raise Forbidden("metrics are not for forwarded requests; ask this port directly, or log in as admin")
+            raise Forbidden(
+                "metrics are not for forwarded requests; ask this port directly, or send a key with metrics:read"
+            )
 
 
 def is_loopback(address: str) -> bool:

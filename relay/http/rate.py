@@ -12,10 +12,12 @@ MINUTE = 60.0
 
 
 class PerMinute:
-    """At most `limit` hits of one caller in any 60 seconds. Callers that were idle for that long are forgotten."""
+    """At most `limit` hits of one caller in any 60 seconds. Callers that were idle for that long are forgotten.
+
+    `limit` (at least 1) may be changed at any time."""
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit = limit
+        self.limit = limit
         self._clock = clock
         self._hits: OrderedDict[str, deque[float]] = OrderedDict()
         """The caller of the newest hit last."""
@@ -31,8 +33,8 @@ class PerMinute:
                 hits = self._hits[caller] = deque()
             while hits and hits[0] <= now - MINUTE:
                 hits.popleft()
-            if len(hits) >= self._limit:
-                return max(1, math.ceil(hits[0] + MINUTE - now))
+            if len(hits) >= self.limit:
+                return max(1, math.ceil(hits[len(hits) - self.limit] + MINUTE - now))
             hits.append(now)
             self._hits.move_to_end(caller)
             return 0

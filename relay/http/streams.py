@@ -146,6 +146,7 @@ class EventStream:
             last = self._frames.done(result, reading, self._meta(reading.model), paid)
             self._keep(last)
             self._store()
+            self._stream.answered(result)
             complete = True
         except RelayError as exc:
             last = self._frames.failed(exc, meta["request_id"], charged)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,19 @@ class LicenceKeeper(Protocol):
         that is no longer good, and Unavailable when that cannot be told."""
 
 
+@runtime_checkable
+class LicenceCache(Protocol):
+    """What an auth strategy offers besides when it remembers what a licence server said, for the operator to see."""
+
+    def verdicts(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Licences seen so far, the last checked first: `licence` (16 hex digits), `verdict`, `reason`, `checked_at`,
+        `age` in seconds, `tier`."""
+
+    def ask_again(self, account: str) -> bool:
+        """Ask the server at the licence's next call, whatever is remembered; False for one never seen here. Until it
+        answers, its last verdict counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallerKey:
     """A key a caller made for an app of theirs; never the secret itself.
@@ -92,3 +105,7 @@ class KeyIssuer(Protocol):
 
     def rotate(self, owner: Identity, key_id: str, grace_hours: float) -> tuple[CallerKey, str]:
         """The same key with a new secret; the old one works for `grace_hours` more. Raises as `revoke`."""
+
+    def end_all(self, account: str | None) -> int:
+        """End every key of the account (None: of everybody), from now on and for good; how many. For the operator, who
+        erases accounts."""

@@ -80,7 +80,8 @@ COLLECTIONS: tuple[Collection, ...] = (
     # Messages to other servers that must arrive, and those that could not be delivered.
     Collection("outbox", indexes=("due_at", "dead_at")),
     Collection("plugin-data"),
-    # What happened per hour and per day, a row for each process: "h 2026-01-31T05 <process>", "d 2026-01-31 <process>".
+    # What happened, in figures: "h 2026-01-31T05" per hour, "d 2026-01-31" per day, "t" in all; what is not added to
+    # these yet, "o 2026-01-31T05 <process>".
     Collection("usage"),
     # Who changed what; keys begin with the time.
     Collection("audit", layout="log"),
@@ -89,7 +90,13 @@ COLLECTIONS: tuple[Collection, ...] = (
     # Scoped keys of the admin API, under their public ids. `secret`: the hash of the key.
     Collection("admin-keys", indexes=("created_at", "secret")),
     Collection("processed-webhooks", indexes=("value",), layout="keys"),
+    # The operator's own recordings: rows of the list, the texts people edit, what each run found, and its finished
+    # pieces under "<meeting>/<run>/<name>"; and the voices that have a name.
+    Collection("meetings", blobs=("audio", "listen")),
     Collection("internal-meetings", layout="files"),
+    Collection("meeting-results", layout="log"),
+    Collection("meeting-pieces", layout="log"),
+    Collection("voices"),
 )
 STREAMS: tuple[str, ...] = ("ledger",)
 
@@ -122,7 +129,8 @@ class ReadTx(Protocol):
 
         `from_` and `to` are inclusive bounds on the index value (on the key without an index).
         `contains`: only rows whose key holds this text, letter case ignored. `prefix`: only keys that begin with it.
-        `where`: only rows with exactly these values in these indexed fields. `limit` >= 0 is required.
+        `where`: only rows with exactly these values in these indexed fields (KeyError for a field without an
+        index; None is not a value to look for). `limit` >= 0 is required.
         """
 
     def count(
@@ -135,8 +143,12 @@ class ReadTx(Protocol):
         contains: str | None = None,
         prefix: str | None = None,
         where: Mapping[str, IndexValue] | None = None,
+        cap: int | None = None,
     ) -> int:
-        """How many rows such a scan would find."""
+        """How many rows such a scan would find, but at most `cap`: a storage may stop counting there.
+
+        Counts with `contains`, `prefix` or `where` may cost more the more rows match; `cap` bounds them.
+        """
 
     def read(self, stream: str, partition: str, *, before: int | None = None, limit: int) -> list[tuple[int, Doc]]:
         """Entries of one partition, newest first, with their numbers (1, 2, 3 … in order of appending).
@@ -194,6 +206,9 @@ class Storage(Protocol):
 
     def open_blob(self, ref: str) -> BinaryIO:
         """Raises KeyError for an unknown ref."""
+
+    def delete_blob(self, ref: str) -> None:
+        """Delete a blob at once, which no document refers to any more. An unknown ref does nothing."""
 
     def sweep_blobs(self, older_than_seconds: float) -> int:
         """Delete blobs of that age that no document refers to in a `blobs` field; return how many."""

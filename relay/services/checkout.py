@@ -36,9 +36,9 @@ from relay.ports.rails import Purchase, Rail, Snapshot
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.discounts import Discounts
 from relay.services.fulfil import fulfil
+from relay.services.live import SettingsView
 from relay.services.policy import Policy
 from relay.services.settle import note
-from relay.settings import Settings
 
 log = structlog.get_logger("relay.money")
 
@@ -69,7 +69,7 @@ class Checkout:
         self,
         storage: Storage,
         policy: Policy,
-        settings: Settings,
+        settings: SettingsView,
         rails: Mapping[str, Rail],
         discounts: Discounts,
         clock: Callable[[], datetime] = utcnow,

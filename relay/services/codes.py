@@ -10,13 +10,14 @@ import msgspec
 import structlog
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from relay.books import audit
 from relay.books import discounts as book
 from relay.domain.discounts import WHOLE, Code, Kind, gives_all, normalised
 from relay.domain.instants import iso, utcnow, whole
 from relay.domain.money import Money
 from relay.errors import Conflict, Invalid, NotFound
 from relay.ports.storage import AlreadyExists, ReadTx, Storage, Tx
-from relay.settings import Settings
+from relay.services.live import SettingsView
 
 log = structlog.get_logger("relay.money")
 
@@ -57,7 +58,7 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Codes:
-    def __init__(self, storage: Storage, settings: Settings, clock: Callable[[], datetime] = utcnow) -> None:
+    def __init__(self, storage: Storage, settings: SettingsView, clock: Callable[[], datetime] = utcnow) -> None:
         self._storage = storage
         self._settings = settings
         self._clock = clock
@@ -90,6 +91,7 @@ class Codes:
                 book.insert(tx, name, code)
             except AlreadyExists:
                 raise Conflict(f"there is a code {name} already; change it, or choose another name") from None
+            audit.record(tx, actor, "codes.create", name, after=view(name, code))
 
         self._storage.transact(create)
         log.info("code_created", code=name, kind=code.kind, actor=actor)
@@ -112,10 +114,20 @@ class Codes:
         self._on_sale(told.get("products", ()), told.get("tiers", ()))
 
         def change_it(tx: Tx) -> tuple[str, Code]:
-            name, code = _find(tx, typed)
-            code = msgspec.structs.replace(code, **told)
+            name, old = _find(tx, typed)
+            code = msgspec.structs.replace(old, **told)
             check(code)
             book.put(tx, name, code)
+            before, after = view(name, old), view(name, code)
+            changed = {field for field in after if before[field] != after[field]}
+            audit.record(
+                tx,
+                actor,
+                "codes.change",
+                name,
+                before={field: before[field] for field in changed},
+                after={field: after[field] for field in changed},
+            )
             return name, code
 
         name, code = self._storage.transact(change_it)
@@ -130,6 +142,7 @@ class Codes:
             if code.used or code.reserved:
                 raise Conflict(f"{name} has been used; disable it instead (active = false)")
             book.delete(tx, name)
+            audit.record(tx, actor, "codes.delete", name, before=view(name, code))
             return name
 
         name = self._storage.transact(delete)

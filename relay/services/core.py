@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -13,22 +14,28 @@ import structlog
 from relay.books.spaces import PluginSpace
 from relay.config import Config
 from relay.errors import RelayError, boundary
-from relay.loader import Registry
+from relay.loader import Registry, reroute
 from relay.ports.storage import COLLECTIONS, STREAMS, Storage
 from relay.services.admin import Admin
+from relay.services.audit import AuditLog
 from relay.services.credits import Credits
+from relay.services.effective import Layers
 from relay.services.events import Events
 from relay.services.hangups import Hangups
 from relay.services.housekeeping import Chore, Housekeeping
 from relay.services.idempotency import Idempotency
 from relay.services.infer import Infer
 from relay.services.jobs import Jobs
+from relay.services.meetings.service import Meetings
 from relay.services.meter import Meter
 from relay.services.metrics import Metrics
 from relay.services.outbox import Outbox
+from relay.services.outputs import Outputs
 from relay.services.policy import Policy
 from relay.services.receipts import Receipts
+from relay.services.settings_book import SettingsBook
 from relay.services.testrun import TestRuns
+from relay.services.tally import Tally
 from relay.services.till import Till
 from relay.services.verify import adopt_outside_changes
 
@@ -39,26 +46,31 @@ class Core:
     """Opens the storage, so making one takes the data dir. `close()` leaves it at rest."""
 
     def __init__(self, config: Config, registry: Registry, data_dir: Path) -> None:
-        settings = config.settings
         self.config = config
-        self.settings = settings
-        self.registry = registry
         self.data_dir = data_dir
         self.spool_dir = data_dir / "spool"
         self.started = time.monotonic()
         self.draining = threading.Event()
         self.tested = threading.Event()
-        self.policy = Policy.of(settings)
         self.metrics = Metrics()
         self.storage: Storage = registry.storage
         self.storage.open(data_dir, COLLECTIONS, STREAMS)
+        self.settings_book = SettingsBook(self.storage, Layers(config, registry.backends))
+        self.settings_book.changed = self._adopt
+        settings = self.settings = self.settings_book.live
+        self.registry = registry = reroute(registry, self.settings_book.routes())
+        self.outside: dict[str, tuple[Any, str]] = {}
+        """What a flag or the environment said instead of the settings, and which of the two, by dotted key."""
+        self.policy = Policy.of(settings)
         for name, attach in registry.attach.items():
             attach(PluginSpace(self.storage, name))
         self.outbox = Outbox(self.storage)
         self.events = Events(self.storage, self.outbox, settings.events)
         self.meter = Meter(self.storage, self.policy, metrics=self.metrics, events=self.events)
         inference = settings.relay.threads - settings.relay.reserve_threads
-        self.infer = Infer(self.meter, registry.backends, registry.routes, inference, self.metrics)
+        self.outputs = Outputs(self.storage, settings)
+        self.infer = Infer(self.meter, registry.backends, registry.routes, inference, self.metrics, self.outputs)
+        self.meetings = Meetings(self.storage, data_dir, settings.relay.max_upload_mb * 2**20)
         self.test_runs = TestRuns(
             registry.backends, self.infer.slots, self.spool_dir, float(settings.relay.call_seconds)
         )
@@ -68,7 +80,9 @@ class Core:
         self.jobs = Jobs(self.storage, self.meter, self.infer, self.outbox, self.receipts, settings, data_dir)
         self.till = Till(self.storage, self.policy, settings, registry.rails, self.events)
         self.credits = Credits(self.storage, self.policy)
+        self.tally = Tally(self.storage, lambda: sum(slots.waiting for slots in self.infer.slots.values()))
         self.admin = Admin(self.storage, settings.relay.admin_password)
+        self.audit = AuditLog(self.storage, settings)
         self.housekeeping = Housekeeping(
             self.storage,
             self.meter,
@@ -79,7 +93,12 @@ class Core:
                 Chore("job-holds", self.jobs.sweep),
                 Chore("job-results", self.jobs.prune, every=240),
                 Chore("codes", self.till.discounts.sweep),
+                Chore("settings", self.settings_book.refresh),
                 Chore("inbox", self.till.prune, every=240),
+                Chore("usage", self.tally.round),
+                Chore("outputs", self.outputs.prune, every=4),
+                Chore("last-uses", self.admin.write_uses, every=4),
+                Chore("audit", self.audit.prune, every=240),
             ],
         )
 
@@ -95,6 +114,14 @@ class Core:
         self.till.start()
         self._reindex_if_tiers_changed()
         self.housekeeping.start()
+
+    def _adopt(self) -> None:
+        """Settings were saved: what was made of them at the start is made anew. The rest reads them at each use."""
+        self.events.settings = self.settings.events
+        self.idempotency.max_bytes = self.settings.retention.idempotency_mb * 2**20
+        self.housekeeping.retention = self.settings.retention
+        self.till.adopt()
+        self._reindex_if_tiers_changed()
 
     def _reindex_if_tiers_changed(self) -> None:
         """Sorted columns depend on the tiers; a change of them recomputes every row, in the background."""
@@ -123,6 +150,7 @@ class Core:
         self.housekeeping.stop()
         self.hangups.stop()
         try:
+            self.admin.write_uses()
             for name, backend in self.registry.backends.items():
                 with boundary(name):
                     backend.close()

@@ -9,7 +9,7 @@ from typing import Any
 from relay.books import accounts, holds, jobs
 from relay.domain import tiers
 from relay.domain.accounts import Account, count_gemini, spend
-from relay.domain.credits import admin_row, credits_view, current
+from relay.domain.credits import credits_view, current
 from relay.domain.holds import give_back, same_month
 from relay.domain.instants import iso, utcnow
 from relay.domain.ledger import Draft, Entry
@@ -39,7 +39,7 @@ class Credits:
             account = accounts.get(tx, key)
             if account is None and not make_row:
                 raise NotFound(f"there is no account {key[:140]}; it is made by its first call, or by its app")
-            account = account or new_account(now)
+            account = account or accounts.new(tx, key, now)
             account.purchased_balance += amount
             account.purchased_total_ever += amount
             self._save(tx, key, account, [Draft("grant", "purchased", amount, reason)], now, actor=actor)
@@ -109,10 +109,10 @@ class Credits:
 
         self._storage.transact(extend)
 
-    def refund(self, job_id: str, *, reason: str, actor: str) -> bool:
+    def refund(self, job_id: str, *, reason: str, actor: str, also: Also = lambda _tx: None) -> bool:
         """Give a paid job's credit back where it came from; to `purchased` when that month has rolled.
 
-        False when there is nothing to refund (any more).
+        False when there is nothing to refund (any more); else `also` is part of the transaction.
         """
 
         def refund(tx: Tx) -> bool:
@@ -135,25 +135,13 @@ class Credits:
             job.paid_at, job.bucket, job.gemini, job.refunded = None, "", "", True
             jobs.put(tx, job_id, job)
             self._save(tx, job.account, account, [*drafts, draft], now, actor=actor, reference=job_id)
+            also(tx)
             return True
 
         return self._storage.transact(refund)
 
     def history(self, key: str, *, limit: int, before: int | None) -> list[Entry]:
         return self._storage.read(lambda tx: accounts.history(tx, key, limit=limit, before=before))
-
-    def table(
-        self, *, limit: int, offset: int, sort: str, descending: bool, search: str | None
-    ) -> tuple[int, list[dict[str, Any]]]:
-        """How many accounts match, and one page of them as rows of the admin table."""
-        now, index = self._clock(), SORTS[sort]
-
-        def table(tx: ReadTx) -> tuple[int, list[tuple[str, dict[str, Any]]]]:
-            rows = tx.scan(accounts.COLL, index, limit=limit, offset=offset, reverse=descending, contains=search)
-            return tx.count(accounts.COLL, contains=search), rows
-
-        count, rows = self._storage.read(table)
-        return count, [admin_row(key, accounts.load(doc), self._policy.tiers, now) for key, doc in rows]
 
     def _known(self, name: str) -> None:
         if name not in self._policy.tiers:
@@ -171,7 +159,7 @@ class Credits:
         actor: str,
     ) -> None:
         fresh = account is None
-        account = account or new_account(now)
+        account = account or accounts.new(tx, key, now)
         drafts = tiers.refresh(account, self._policy.tiers, now)
         drafts += tiers.change_tier(account, self._policy.tiers, name, now, expires=expires, fresh=fresh)
         self._save(tx, key, account, drafts, now, actor=actor)
@@ -188,19 +176,3 @@ class Credits:
         reference: str = "",
     ) -> None:
         accounts.save(tx, key, account, self._policy.tiers, now, drafts, actor=actor, reference=reference)
-
-
-def new_account(now: datetime) -> Account:
-    """A row made for somebody who has not called yet. Its making counts as activity, or a table sorted by that
-    would leave it out."""
-    return Account(created_at=now, last_active_at=now)
-
-
-SORTS = {
-    "credit_key": None,
-    "total": "sort_total",
-    "purchased": "purchased_balance",
-    "purchased_balance": "purchased_balance",
-    "last_active_at": "last_active_at",
-}
-"""What the admin table can be sorted by -> the index that does it."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from relay.books import accounts, inbox, orders
+from relay.books import accounts, audit, inbox, orders, usage
 from relay.domain.instants import iso, utcnow
 from relay.domain.orders import Order
 from relay.errors import Conflict, NotFound
@@ -90,12 +91,13 @@ class Desk:
             return found[:limit], found[limit - 1]["id"]
         return found, rows[-1][0] if len(rows) == looked else None
 
-    def recheck(self, order_id: str) -> dict[str, Any]:
+    def recheck(self, order_id: str, actor: str) -> dict[str, Any]:
         """Ask the rail now and act on what it says. Raises NotFound, Conflict (no rail was asked) or RailError."""
         order = self._order(order_id)
         if order.rail not in self._rails:
             raise Conflict("no payment service that is enabled knows this order", code="no_rail")
         self._checks.now(order_id)
+        self._storage.transact(lambda tx: _note(tx, actor, "recheck", order_id, order, _get(tx, order_id)))
         return self.payment(order_id)
 
     def credit(self, order_id: str, reason: str, actor: str) -> dict[str, Any]:
@@ -107,6 +109,7 @@ class Desk:
                 raise Conflict("this order was credited before", code="credited_before")
             if order.kind != "package" and order.tier not in self._policy.tiers:
                 raise Conflict(f"tier {order.tier} is not in the settings; put it back first", code="tier_gone")
+            before = copy(order)
             # In these states the rail knows of a payment and may take it back; else only a person knows of one.
             order.by_hand = order.reversed_at is not None or order.state not in {"review", "processing"}
             self._forgive(tx, order, now)
@@ -120,6 +123,7 @@ class Desk:
             if order.code:
                 self._discounts.redeem(tx, order_id)
             orders.put(tx, order_id, order)
+            _note(tx, actor, "credit", order_id, before, order, reason)
 
         self._storage.transact(credit)
         return self.payment(order_id)
@@ -131,13 +135,14 @@ class Desk:
             order, now = _get(tx, order_id), self._clock()
             if order.fulfilled_at is None or order.reversed_at is not None:
                 raise Conflict("nothing was credited for this order, or it was taken back before", code="not_credited")
-            who = f"{actor}: {reason}"[:200]
+            before, who = copy(order), f"{actor}: {reason}"[:200]
             order.reversed, order.owed = take_back(tx, order, order_id, self._policy.tiers, now, who)
             order.reversed_at, order.state = now, "review" if order.owed else "invalid"
             order.next_check_at = None
             if order.owed:
                 order.review, order.review_at = {"reason": "taken_back_by_hand", "owed": order.owed}, now
             orders.put(tx, order_id, order)
+            _note(tx, actor, "reverse", order_id, before, order, reason)
 
         self._storage.transact(reverse)
         return self.payment(order_id)
@@ -149,9 +154,11 @@ class Desk:
             order = _get(tx, order_id)
             if order.state != "review":
                 raise Conflict("this payment is not under review", code="not_under_review")
+            before = copy(order)
             order.review = {**(order.review or {}), "resolved": f"{actor}: {reason}"[:200]}
             order.state, order.review_at, order.next_check_at = "invalid", None, None
             orders.put(tx, order_id, order)
+            _note(tx, actor, "dismiss", order_id, before, order, reason)
 
         self._storage.transact(dismiss)
         return self.payment(order_id)
@@ -160,7 +167,9 @@ class Desk:
         """What was owed for this order is no debt once it is given again."""
         account = accounts.get(tx, order.account)
         if account is not None and order.owed:
-            account.owed -= min(order.owed, account.owed)
+            forgiven = min(order.owed, account.owed)
+            account.owed -= forgiven
+            usage.forgiven(tx, now, forgiven)
             accounts.save(tx, order.account, account, self._policy.tiers, now)
         order.owed = 0
 
@@ -180,6 +189,20 @@ def _get(tx: ReadTx, order_id: str) -> Order:
     if order is None:
         raise NotFound("there is no such payment")
     return order
+
+
+def _note(tx: Tx, actor: str, verb: str, order_id: str, before: Order, after: Order, reason: str = "") -> None:
+    """The line in the audit log: what the decision changed."""
+    audit.record(tx, actor, f"payments.{verb}", order_id, before=_decided(before), after=_decided(after), reason=reason)
+
+
+def _decided(order: Order) -> dict[str, Any]:
+    return {
+        "state": order.state,
+        "fulfilled": order.fulfilled_at is not None,
+        "reversed": order.reversed,
+        "owed": order.owed,
+    }
 
 
 def _matches(order_id: str, order: Order, state: str | None, search: str | None) -> bool:

@@ -18,7 +18,7 @@ from relay.domain.instants import utcnow
 from relay.domain.money import Money, money
 from relay.errors import Invalid, NotFound
 from relay.ports.storage import ReadTx, Storage, Tx
-from relay.settings import Settings
+from relay.services.live import SettingsView
 
 log = structlog.get_logger("relay.money")
 
@@ -37,7 +37,7 @@ SAID = {
 
 
 class Discounts:
-    def __init__(self, storage: Storage, settings: Settings, clock: Callable[[], datetime] = utcnow) -> None:
+    def __init__(self, storage: Storage, settings: SettingsView, clock: Callable[[], datetime] = utcnow) -> None:
         self._storage = storage
         self._settings = settings
         self._clock = clock

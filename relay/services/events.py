@@ -37,7 +37,7 @@ class Events:
     ) -> None:
         self._storage = storage
         self._outbox = outbox
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         self._dropping = False
 
@@ -45,7 +45,7 @@ class Events:
         """Store one event within `tx`; its id, or None when nobody wants it. `data`: a small JSON object without
         secrets. `reference`: what it is about, for the operator's list. It leaves within 15 s of the commit, at once
         after `nudge`."""
-        url, secret, kinds = self._settings.url, self._settings.secret, self._settings.kinds
+        url, secret, kinds = self.settings.url, self.settings.secret, self.settings.kinds
         if url is None or secret is None or (kinds and kind not in kinds):
             return None
         if self._outbox.waiting(tx) >= MAX_WAITING:
@@ -66,10 +66,10 @@ class Events:
 
         Credits of open holds count as not spent yet: they may come back. `row` is as it is after the spending.
         """
-        left = tiers.spendable(row, tier) if self._settings.url is not None else None
+        left = tiers.spendable(row, tier) if self.settings.url is not None else None
         if left is None:
             return
-        threshold, after = self._settings.low_credits, left + row.held
+        threshold, after = self.settings.low_credits, left + row.held
         if crosses_down(after + amount, after, threshold):
             data = {"account": account, "tier": tier.name, "left": after, "threshold": threshold}
             self.emit(tx, "credits.low", data, reference)

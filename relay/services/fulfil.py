@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from relay.books import accounts
+from relay.books import accounts, usage
 from relay.domain import tiers
 from relay.domain.accounts import Account
 from relay.domain.ledger import Draft
 from relay.domain.orders import Order
 from relay.domain.tiers import Tiers
 from relay.ports.storage import Tx
-from relay.services.credits import new_account
 
 
 def hindrance(tx: Tx, order: Order, known: Tiers, now: datetime) -> str:
@@ -29,7 +28,7 @@ def fulfil(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime, act
     """Give it; returns the number of the ledger entry. `actor`: the person who decided so, else it was the rail."""
     account = accounts.get(tx, order.account)
     fresh = account is None
-    account = account or new_account(now)
+    account = account or accounts.new(tx, order.account, now)
     drafts = tiers.refresh(account, known, now)
     if order.kind == "package":
         account.purchased_balance += order.credits
@@ -40,12 +39,13 @@ def fulfil(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime, act
         end = tiers.extended_end(account, order.period_days, now) if same else now + timedelta(days=order.period_days)
         drafts += tiers.change_tier(account, known, order.tier, now, expires=end, fresh=fresh, reason=order.title)
     _save(tx, order, order_id, account, drafts, known, now, actor)
+    usage.paid(tx, now, order.currency, order.units)
     return account.entries
 
 
 def take_back(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime, actor: str = "") -> tuple[int, int]:
     """Take back what is left of it, never below zero; returns the credits taken and those owed."""
-    account = accounts.get(tx, order.account) or new_account(now)
+    account = accounts.get(tx, order.account) or accounts.new(tx, order.account, now)
     drafts = tiers.refresh(account, known, now)
     taken = owed = 0
     if order.kind == "package":
@@ -61,6 +61,7 @@ def take_back(tx: Tx, order: Order, order_id: str, known: Tiers, now: datetime, 
         name, expires = ("core", None) if over else (order.tier, left)
         drafts += tiers.change_tier(account, known, name, now, expires=expires, reason="payment taken back")
     _save(tx, order, order_id, account, drafts, known, now, actor)
+    usage.taken_back(tx, now, order.currency, order.units, owed)
     return taken, owed
 
 

@@ -49,7 +49,7 @@ class Housekeeping:
         self._storage = storage
         self._meter = meter
         self._policy = policy
-        self._retention = retention
+        self.retention = retention
         self._idempotency = idempotency
         self._chores = chores
         self._clock = clock
@@ -108,7 +108,7 @@ class Housekeeping:
     def prune(self) -> None:
         """Delete what is past its retention. The ledger is kept for ever."""
         now = self._clock()
-        jobs_before = now - timedelta(days=self._retention.jobs_days)
+        jobs_before = now - timedelta(days=self.retention.jobs_days)
         while self._storage.transact(lambda tx: jobs.prune(tx, jobs_before)):
             pass
         keys_before = iso(now - timedelta(days=DEDUP_DAYS))

@@ -67,7 +67,7 @@ class Idempotency:
 
     def __init__(self, storage: Storage, max_bytes: int, clock: Callable[[], datetime] = utcnow) -> None:
         self._storage = storage
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._clock = clock
         self._running: set[str] = set()
 
@@ -76,7 +76,7 @@ class Idempotency:
 
         Raises Invalid (idempotency_mismatch) when the key was used for something else, Conflict (in_progress).
         """
-        name = hashlib.sha256(f"{account}\0{key}".encode()).hexdigest()
+        name = own_prefix(account) + hashlib.sha256(f"{account}\0{key}".encode()).hexdigest()
         ticket = Ticket(self._storage, self._running, name, fingerprint, iso(self._clock()) or "")
         self._running.add(ticket.owner)
         try:
@@ -128,7 +128,7 @@ class Idempotency:
         gone = 0
         while n := self._storage.transact(lambda tx: _prune(tx, self._oldest())):
             gone += n
-        excess = self._total() - self._max_bytes
+        excess = self._total() - self.max_bytes
         while excess > 0 and (sizes := self._storage.transact(_drop_oldest)):
             excess, gone = excess - sum(sizes), gone + len(sizes)
         return gone
@@ -221,6 +221,20 @@ class Ticket:
         except BaseException:
             self.free()
             raise
+
+
+def own_prefix(account: str) -> str:
+    """How the records of one account begin, whichever of its credentials they came with."""
+    return hashlib.sha256(account.partition("\0")[0].encode()).hexdigest()[:32] + "-"
+
+
+def forget(tx: Tx, account: str | None, limit: int = BATCH) -> int:
+    """Delete records of an account, or of everybody (None); how many. A request that runs then stores no answer."""
+    first = None if account is None else own_prefix(account)
+    rows = tx.scan(COLL, None, first, None if first is None else first + "~", limit=limit)
+    for name, _ in rows:
+        tx.delete(COLL, name)
+    return len(rows)
 
 
 def fingerprint(method: str, path: str, job: str | None, meaning: bytes) -> str:

@@ -28,11 +28,14 @@ from relay.errors import (
     boundary,
 )
 from relay.ports.inference import CallContext, ChatRequest, Delta, InferenceBackend, Task
+from relay.ports.storage import Tx
 from relay.services.breaker import Breaker
 from relay.services.meter import AlsoSettled, Call, Meter, Receipt
 from relay.services.meter_gemini import COST_CLASS
 from relay.services.metrics import Metrics
-from relay.services.slots import Slots
+from relay.services.outputs import Outputs
+from relay.services.running_calls import RunningCalls
+from relay.services.slots import Place, Slots
 from relay.services.tasks import Result, open_chat
 
 log = structlog.get_logger("relay.infer")
@@ -59,6 +62,7 @@ class Stream:
     """An answer that comes in pieces, paid before the first of them leaves. Iterate it once, then `close` it.
 
     `begun`: the first pieces, which have come already; `rest`: those to come. `places`: what it occupies till then.
+    `answered`: to be told the result once it is complete.
     """
 
     call: Call
@@ -66,6 +70,7 @@ class Stream:
     begun: list[Delta]
     rest: Iterator[Delta]
     places: ExitStack
+    answered: Callable[[dict[str, Any]], None] = lambda _result: None
     receipt: Receipt | None = None
     complete: bool = False
 
@@ -93,8 +98,10 @@ class Infer:
         routes: dict[Task, tuple[InferenceBackend, ...]],
         max_calls: int,
         metrics: Metrics,
+        outputs: Outputs,
     ) -> None:
         self._meter = meter
+        self._outputs = outputs
         self._metrics = metrics
         self._backends = backends
         self._routes = routes
@@ -102,6 +109,7 @@ class Infer:
         self._listeners = threading.BoundedSemaphore(max(1, max_calls // 4))
         self.slots = {name: Slots(name, b.max_concurrent, b.queue_size) for name, b in backends.items()}
         self.breaker = Breaker(list(backends))
+        self.running = RunningCalls()
 
     def candidates(self, task: Task, backend: str | None, model: str | None) -> list[InferenceBackend]:
         """Who may be asked, in order. NotFound for a backend or model that this relay does not have."""
@@ -155,10 +163,10 @@ class Infer:
         `settling` sees the answer before it is charged and may add to that transaction.
         """
         with self.released(call):
-            with self.place():
+            with self.place(), self.running.shown(call, ctx):
                 done = self.answer(call, candidates, perform, ctx)
             crash_point("infer.answered")
-            also = settling(done)
+            also = _both(settling(done), self._outputs.prepare(call, done.result))
         return done, self._settle(call, done.backend, done.model, also)
 
     def stream(
@@ -172,6 +180,7 @@ class Infer:
         """Charge as soon as the first piece of the answer is here; the rest of it is the caller's to take."""
         with self.released(call), ExitStack() as places:
             places.enter_context(self.place())
+            places.enter_context(self.running.shown(call, ctx))
             stream = self._open(call, candidates, request, ctx)
             places.push(stream.places)
             stream.places = places.pop_all()
@@ -182,6 +191,7 @@ class Infer:
         except BaseException:
             stream.close()
             raise
+        stream.answered = lambda result: self._outputs.keep(call, result)
         self._metrics.stream_opened()
         stream.places.callback(lambda: self._metrics.stream_ended("ended" if stream.complete else "cut"))
         return stream
@@ -196,7 +206,7 @@ class Infer:
         """The first answer of the candidates, charging nothing. Raises the failure that helps the caller most."""
 
         def ask(backend: InferenceBackend) -> Done:
-            with self.slots[backend.name].hold(ctx, call.identity.account, call.cost, call.job_id):
+            with self._slot(call, backend, ctx):
                 crash_point("infer.calling")
                 with self._metrics.upstream_call(backend.name, call.task):
                     result, model = perform(backend, ctx)
@@ -209,13 +219,18 @@ class Infer:
     ) -> Stream:
         def ask(backend: InferenceBackend) -> Stream:
             with ExitStack() as slot:
-                slot.enter_context(self.slots[backend.name].hold(ctx, call.identity.account, call.cost, call.job_id))
+                slot.enter_context(self._slot(call, backend, ctx))
                 crash_point("infer.calling")
                 with self._metrics.upstream_call(backend.name, call.task):
                     begun, rest = open_chat(backend, request, ctx)
                 return Stream(call, backend, begun, rest, slot.pop_all())
 
         return self._first(call, candidates, ask, ctx)
+
+    def _slot(self, call: Call, backend: InferenceBackend, ctx: CallContext) -> Place:
+        place = self.slots[backend.name].hold(ctx, call.identity.account, call.cost, call.job_id)
+        self.running.asks(call, backend.name, place)
+        return place
 
     def _first(
         self,
@@ -272,6 +287,18 @@ class Infer:
             self._meter.release(call, error)
         except RelayError as exc:
             log.warning("release_failed", job=call.job_id, error=exc.message, note="the sweep gives the credit back")
+
+
+def _both(also: AlsoSettled | None, keep: Callable[[Tx], None] | None) -> AlsoSettled | None:
+    if keep is None:
+        return also
+
+    def both(tx: Tx, receipt: Receipt) -> None:
+        keep(tx)
+        if also is not None:
+            also(tx, receipt)
+
+    return both
 
 
 def elapsed(started: float) -> int:

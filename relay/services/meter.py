@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from relay.books import accounts, holds, jobs
+from relay.books import accounts, holds, jobs, usage
 from relay.crash import crash_point
 from relay.domain import tiers
 from relay.domain.accounts import Account, spend, touch
@@ -25,6 +25,9 @@ from relay.domain.instants import iso, utcnow
 from relay.domain.jobs import MAX_ATTEMPTS, SERVER_ID, Attempt, Job, account_at, closed, server_id
 from relay.domain.ledger import Draft
 from relay.domain.tiers import Tier
+from relay.domain.usage import Usage
+from relay.domain.usage import count as count_name
+from relay.domain.work import OWNER
 from relay.errors import Conflict, Forbidden, PaymentRequired, RelayError
 from relay.ports.auth import Identity
 from relay.ports.storage import ReadTx, Storage, Tx
@@ -36,6 +39,8 @@ from relay.services.policy import Policy
 log = structlog.get_logger("relay.meter")
 
 Inputs = dict[str, int | float | str]
+ABANDONED = "abandoned"
+"""Stands for the error of a call that nobody ended: the relay stopped, or failed."""
 PROMISED_CALLS = 10
 """So often a broken answer may be asked for again under its charge, however few calls a job has."""
 
@@ -46,7 +51,7 @@ class Call:
 
     `held` waits until the hold is durable. `owner`: who answers for it, a process or `job:<id>`. `attempts` and
     `inputs` go into the job's record when the call ends. `cost`: what it weighs in a backend's queue.
-    `promised`: it ends what was charged before.
+    `promised`: it ends what was charged before. `kept`: bytes that its settlement adds to the output store.
     """
 
     id: str
@@ -60,6 +65,7 @@ class Call:
     attempts: list[Attempt] = field(default_factory=list)
     inputs: Inputs = field(default_factory=dict)
     cost: float = 1.0
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +267,7 @@ class Meter:
 
     def _take(self, tx: Tx, call: Call, account: Account | None, now: datetime) -> None:
         key, policy = call.identity.account, self.policy
-        account = account or Account(created_at=now)
+        account = account or accounts.new(tx, key, now)
         drafts = self._licence_tier(account, call.identity, now)
         drafts += tiers.refresh(account, policy.tiers, now)
         tier = self.tier(account, call.identity, now)
@@ -298,7 +304,7 @@ class Meter:
         now, key = self._clock(), call.identity.account
         account = accounts.get(tx, key) or Account()
         hold, job = holds.get(tx, call.job_id), jobs.get(tx, call.job_id)
-        charged, late = 0, False
+        charged, counted, late = 0, False, False
         if job is not None and job.paid_at is not None and call.attempts:
             _add_attempts(job, call.attempts)
             jobs.put(tx, call.job_id, job)
@@ -309,9 +315,14 @@ class Meter:
             if hold.gemini and cost_class != meter_gemini.COST_CLASS:
                 room = tiers.allowance_left(account, self.tier(account, call.identity, now)) != 0
                 meter_gemini.ended(account, hold, [call.id], room=room)
-            charged = self._charge(tx, call, account, hold, job, now, backend, model)
+            charged, counted = self._charge(tx, call, account, hold, job, now, backend, model), True
         else:
             late = job is None or job.paid_at is None
+        if not counted and not late:
+            # One that was late is counted already, as the abandoned call it was taken for.
+            usage.count_entries(tx, now, (), fresh=False, counting=lambda row: _count(row, call, backend, free=True))
+        elif late and call.kept:
+            usage.stored(tx, now, call.kept)
         account = current(account, self.policy.tiers, now)
         view = credits_view(account, self.tier(account, call.identity, now), allowance=call.identity.allowance)
         return Receipt(charged, {"charged": charged} | view), late
@@ -343,7 +354,17 @@ class Meter:
             job = self._paid_job(call, hold, now, backend, model)
         holds.delete(tx, hold)
         touch(account, now)
-        accounts.save(tx, key, account, self.policy.tiers, now, drafts, actor=key, reference=call.job_id)
+        accounts.save(
+            tx,
+            key,
+            account,
+            self.policy.tiers,
+            now,
+            drafts,
+            actor=key,
+            reference=call.job_id,
+            counting=lambda row: _count(row, call, backend, free=hold.follow_up),
+        )
         if drafts:
             job.entry = account.entries
         jobs.put(tx, call.job_id, job)
@@ -368,6 +389,9 @@ class Meter:
         if hold is not None and call.id in hold.calls:
             hold.attempts = [*hold.attempts, *call.attempts][-MAX_ATTEMPTS:]
             self._end_calls(tx, hold, [call.id], error, call.inputs)
+        elif job is None or job.paid_at is None:
+            return
+        usage.failed(tx, self._clock(), call.task, ABANDONED if error is None else error.code)
 
     def _end_calls(
         self, tx: Tx, hold: Hold, calls: list[str], error: RelayError | None, inputs: Inputs | None = None
@@ -391,7 +415,7 @@ class Meter:
     def _failed_job(self, hold: Hold, error: RelayError | None, inputs: Inputs) -> Job:
         job = job_of(hold)
         job.inputs, job.failed_at = inputs, self._clock()
-        job.error = {"code": "abandoned", "message": "the relay stopped or failed during this call"}
+        job.error = {"code": ABANDONED, "message": "the relay stopped or failed during this call"}
         if error is not None:
             job.error = {"code": error.code, "message": error.message[:500]}
         return job
@@ -407,6 +431,7 @@ class Meter:
         hold = holds.get(tx, job)
         if hold is not None and (still := [call_id for call_id in lost if call_id in hold.calls]):
             self._end_calls(tx, hold, still, None)
+            usage.failed(tx, self._clock(), hold.task, ABANDONED, len(still))
 
 
 def blocked() -> Forbidden:
@@ -433,6 +458,20 @@ def job_of(hold: Hold) -> Job:
     job.attempts = hold.attempts
     job.account_at = account_at(hold.account, hold.created_at)
     return job
+
+
+def _count(row: Usage, call: Call, backend: str, *, free: bool) -> None:
+    """An answered call in the figures of its hour. How long a job in the background took says nothing of calls."""
+    row.calls += 1
+    row.free += free
+    row.stored += call.kept
+    count_name(row.tasks, call.task)
+    count_name(row.backends, backend)
+    seconds = call.inputs.get("seconds")
+    if isinstance(seconds, (int, float)):
+        row.audio_ms += round(seconds * 1000)
+    if call.attempts and not call.owner.startswith(OWNER):
+        row.took(sum(attempt.ms for attempt in call.attempts))
 
 
 def _add_attempts(job: Job, attempts: list[Attempt]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import structlog
 
 from relay import fetch
+from relay.books import audit
 from relay.books import outbox as book
 from relay.crash import crash_point
 from relay.domain.deliveries import Delivery, signature
@@ -113,16 +114,26 @@ class Outbox:
 
         return self._storage.read(page)
 
-    def retry(self, key: str) -> None:
+    def retry(self, key: str, *, actor: str = "relay") -> None:
         """Send it now, with all its tries before it again. Raises NotFound."""
-        if not self._storage.transact(lambda tx: book.retry(tx, key, self._clock())):
-            raise _unknown(key)
+
+        def retry(tx: Tx) -> None:
+            if not book.retry(tx, key, self._clock()):
+                raise _unknown(key)
+            audit.record(tx, actor, "callbacks.retry", key)
+
+        self._storage.transact(retry)
         self.nudge()
 
-    def drop(self, key: str) -> None:
+    def drop(self, key: str, *, actor: str = "relay") -> None:
         """Forget it. Raises NotFound."""
-        if not self._storage.transact(lambda tx: book.drop(tx, key)):
-            raise _unknown(key)
+
+        def drop(tx: Tx) -> None:
+            if not book.drop(tx, key):
+                raise _unknown(key)
+            audit.record(tx, actor, "callbacks.drop", key)
+
+        self._storage.transact(drop)
 
     def _run(self) -> None:
         rounds = 0

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from relay.domain.tiers import Tier, Tiers
-from relay.settings import JobSettings, Package, Settings, TierSettings
+from relay.services.live import SettingsView
+from relay.settings import JobSettings, Package, TierSettings
 
 
-@dataclass(frozen=True, slots=True)
 class Policy:
-    """What calls cost and who may make them."""
+    """What calls cost and who may make them, as it is at the moment of asking."""
 
-    tiers: Tiers
-    jobs: JobSettings
-    packages: tuple[Package, ...]
+    def __init__(self, settings: SettingsView) -> None:
+        self._settings = settings
+        self._made: tuple[Mapping[str, TierSettings], Tiers] = (settings.tiers, _tiers(settings.tiers))
 
     @classmethod
-    def of(cls, settings: Settings) -> Policy:
-        tiers = {name: tier_of(name, tier) for name, tier in settings.tiers.items()}
-        return cls(tiers, settings.jobs, settings.packages)
+    def of(cls, settings: SettingsView) -> Policy:
+        return cls(settings)
+
+    @property
+    def tiers(self) -> Tiers:
+        """Made anew when the settings were saved; one tuple, so that no thread sees half of it."""
+        given, made = self._made
+        if given is not (now := self._settings.tiers):
+            made = _tiers(now)
+            self._made = (now, made)
+        return made
+
+    @property
+    def jobs(self) -> JobSettings:
+        return self._settings.jobs
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        return self._settings.packages
+
+
+def _tiers(given: Mapping[str, TierSettings]) -> Tiers:
+    return {name: tier_of(name, tier) for name, tier in given.items()}
 
 
 def tier_of(name: str, tier: TierSettings) -> Tier:

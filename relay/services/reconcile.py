@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from relay.books import orders
+from relay.books import audit, orders
 from relay.domain.instants import iso, utcnow
 from relay.errors import NotFound, RailUnavailable, RelayError, boundary
 from relay.ports.rails import Rail, Snapshot
@@ -64,7 +64,7 @@ class Reconciler:
         self._rails = rails
         self._checks = checks
         self._settlement = settlement
-        self._interval = interval
+        self.interval = interval
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
@@ -81,7 +81,7 @@ class Reconciler:
 
     def _run(self) -> None:
         # Looks are spread over the interval, so that a due order need not wait a whole one.
-        while not self._stop.wait(min(self._interval, 15.0)):
+        while not self._stop.wait(min(self.interval, 15.0)):
             try:
                 self.tick()
             except Exception:
@@ -95,7 +95,7 @@ class Reconciler:
         self.ticked_at = self._clock()
         return report
 
-    def all(self, progress: Callable[[int, int], None] = lambda _done, _all: None) -> Report:
+    def all(self, progress: Callable[[int, int], None] = lambda _done, _all: None, *, actor: str = "relay") -> Report:
         """Ask about every order in the sweep, due or not, to the end."""
         total = self._storage.read(lambda tx: tx.count(orders.COLL, "next_check_at"))
         keys = list(self._in_sweep())
@@ -107,9 +107,10 @@ class Reconciler:
             report.failed += part.failed
             progress(min(start + PER_TICK, total), total)
         report.left = self._storage.read(lambda tx: tx.count(orders.COLL, "next_check_at"))
+        self._note(actor, "payments.reconcile", "", report)
         return report
 
-    def rescan(self, rail_name: str, days: int = RESCAN_DAYS) -> Report:
+    def rescan(self, rail_name: str, days: int = RESCAN_DAYS, *, actor: str = "relay") -> Report:
         """Look through the rail's recent settled invoices for orders of ours. Raises NotFound or RailError."""
         rail = self._rails.get(rail_name)
         if rail is None:
@@ -124,7 +125,12 @@ class Reconciler:
                 report.asked += 1
                 report.granted += self._settlement.apply(order_id, rail, snapshot).granted
         report.left = self._storage.read(lambda tx: tx.count(orders.COLL, "next_check_at"))
+        self._note(actor, "payments.rescan", rail_name, report)
         return report
+
+    def _note(self, actor: str, action: str, target: str, report: Report) -> None:
+        """That somebody asked for it. What it granted is in the ledger."""
+        self._storage.transact(lambda tx: audit.record(tx, actor, action, target, after=report.view()))
 
     def _ours(self, rail: Rail, snapshot: Snapshot) -> str | None:
         def ours(tx: Any) -> str | None:

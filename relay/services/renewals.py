@@ -28,8 +28,8 @@ from relay.errors import NotFound, RelayError
 from relay.ports.rails import Rail, SavedCards
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.events import Events
+from relay.services.live import SettingsView
 from relay.services.renewing import Renewing, Work
-from relay.settings import Settings
 
 log = structlog.get_logger("relay.money")
 
@@ -45,7 +45,7 @@ class Renewals:
     def __init__(
         self,
         storage: Storage,
-        settings: Settings,
+        settings: SettingsView,
         rails: Mapping[str, Rail],
         renewing: Renewing,
         events: Events,
@@ -57,7 +57,7 @@ class Renewals:
         self._rails = rails
         self._renewing = renewing
         self._events = events
-        self._rules = rules
+        self.rules = rules
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="renewals", daemon=True)
@@ -89,7 +89,7 @@ class Renewals:
                 sub.contact, sub.card_order, sub.email = kept.contact, kept.card_order, sub.email or kept.email
         elif sub.state == "lapsed":
             sub.state = "active"
-        rule.start_period(sub, end, self._rules)
+        rule.start_period(sub, end, self.rules)
         subscriptions.put(tx, order.account, sub)
 
     def cancel(self, account: str) -> dict[str, Any]:
@@ -154,10 +154,10 @@ class Renewals:
             return None
         facts = self._facts(tx, account, sub, now)
         if rule.moved(sub, facts) and facts.end is not None:
-            rule.start_period(sub, facts.end, self._rules)
+            rule.start_period(sub, facts.end, self.rules)
         elif now >= sub.through and sub.state == "active":
             sub.state = "past_due"
-        step = rule.next_step(sub, facts, now, self._rules)
+        step = rule.next_step(sub, facts, now, self.rules)
         sub.next_at = step.at
         work = None
         if step.act == "stop":
@@ -187,7 +187,7 @@ class Renewals:
             sub.order, sub.offered = f"ord_{secrets.token_hex(16)}", False
             order = self._order(account, sub, now)
             if order is None:
-                sub.order, sub.next_at = "", rule.wake(sub, now + LOOK_AGAIN, now, self._rules)
+                sub.order, sub.next_at = "", rule.wake(sub, now + LOOK_AGAIN, now, self.rules)
                 return None
         else:
             found = orders.get(tx, sub.order)

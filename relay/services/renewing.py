@@ -60,7 +60,7 @@ class Renewing:
         self._checks = checks
         self._settlement = settlement
         self._events = events
-        self._rules = rules
+        self.rules = rules
         self._public_url = public_url.rstrip("/")
         self._clock = clock
 
@@ -98,7 +98,7 @@ class Renewing:
     def _purchase(self, work: Work) -> Purchase:
         """To be paid as long as the grace lasts: one order per period."""
         url = f"{self._public_url}/pay/{work.token}"
-        open_for = self._rules.closes(work.sub.through) - self._clock()
+        open_for = self.rules.closes(work.sub.through) - self._clock()
         minutes = max(30, int(open_for.total_seconds()) // 60)
         price = Money(work.order.units, work.order.currency)
         return Purchase(work.order_id, price, work.order.title, url, minutes, work.order.email or None)
@@ -132,7 +132,7 @@ class Renewing:
         sub = subscriptions.get(tx, work.account)
         if sub is None or sub.order != work.order_id or not rule.may_charge(sub):
             return False
-        rule.charging(sub, self._clock(), self._rules)
+        rule.charging(sub, self._clock(), self.rules)
         subscriptions.put(tx, work.account, sub)
         return True
 
@@ -175,7 +175,7 @@ class Renewing:
                 return
             self._tell(tx, work, sub)
             now = self._clock()
-            sub.next_at = rule.wake(sub, now + pause, now, self._rules)
+            sub.next_at = rule.wake(sub, now + pause, now, self.rules)
             subscriptions.put(tx, work.account, sub)
 
         self._storage.transact(offer)
@@ -195,7 +195,7 @@ class Renewing:
             "amount": order.price.amount,
             "currency": order.currency,
             "due": iso(sub.through),
-            "until": iso(self._rules.closes(sub.through)),
+            "until": iso(self.rules.closes(sub.through)),
             "checkout_url": order.checkout_url,
         }
         self._events.emit(tx, "subscription.renewal_due", data, work.order_id)
@@ -216,5 +216,5 @@ class Renewing:
     def _at(self, tx: Tx, account: str, at: datetime) -> None:
         sub = subscriptions.get(tx, account)
         if sub is not None and sub.state in RUNNING:
-            sub.next_at = whole(rule.wake(sub, at, self._clock(), self._rules))
+            sub.next_at = whole(rule.wake(sub, at, self._clock(), self.rules))
             subscriptions.put(tx, account, sub)

@@ -17,10 +17,6 @@ from relay.services.parts import check_urls
 from relay.services.schemas import check_schema
 
 TRANSCRIPT = "<transcript>\n{transcript}\n</transcript>"
-RECAP = (
-    "Summarise this recording: first its subject in one sentence, then the main points, the decisions,"
-    " and who is to do what. Say only what the transcript supports."
-)
 
 MISSING = re.compile(r"Object missing required field `(.+)`")
 Text = Annotated[str, Meta(pattern=r"\S")]
@@ -68,11 +64,12 @@ class DiarizeBody(Struct):
 
 
 class RecapBody(Struct):
-    """Transcribe, then analyze, and diarize when asked. `prompt`, `system`, `schema`: of the analysis."""
+    """Transcribe, then analyze, and diarize when asked. `prompt`, `system`, `schema`: of the analysis; without a
+    prompt, the one in the settings."""
 
     url: Text | None = None
     language: Text | None = None
-    prompt: Text = RECAP
+    prompt: Text | None = None
     system: str | None = None
     schema: dict[str, Any] | None = None
     diarize: bool = False

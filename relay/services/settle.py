@@ -52,8 +52,8 @@ class Settlement:
     ) -> None:
         self._storage = storage
         self._policy = policy
-        self._rules = rules
-        self._window_hours = window_hours
+        self.rules = rules
+        self.window_hours = window_hours
         self._discounts = discounts
         self._events = events
         self._clock = clock
@@ -102,7 +102,7 @@ class Settlement:
         order.checks += order.next_check_at is not None and order.next_check_at <= now
         order.answered_at, swept = now, order.next_check_at is not None
         if order.next_check_at is not None or (order.marked and order.reversed_at is None):
-            order.next_check_at = next_check(order, now, self._window_hours)
+            order.next_check_at = next_check(order, now, self.window_hours)
         if swept and order.next_check_at is None and order.state == "pending" and order.kind != "renewal":
             # The rail never said so, but nobody can pay it any more. Renewals end by rules of their own.
             order.state = "expired"
@@ -116,7 +116,7 @@ class Settlement:
         self, tx: Tx, order_id: str, order: Order, rail: Rail, snapshot: Snapshot, now: datetime
     ) -> tuple[bool, str]:
         """Whether credit was granted, and what the operator is to be told."""
-        decision = decide(order, order_id, seen(snapshot), self._rules)
+        decision = decide(order, order_id, seen(snapshot), self.rules)
         if decision.reason not in {"another_invoice", "another_order", "another_store"}:
             note(order, rail, snapshot)
         granted = False

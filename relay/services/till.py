@@ -18,31 +18,30 @@ from relay.services.deliveries import Deliveries
 from relay.services.desk import Desk
 from relay.services.discounts import Discounts
 from relay.services.events import Events
+from relay.services.live import SettingsView
 from relay.services.policy import Policy
 from relay.services.reconcile import Reconciler
 from relay.services.renewals import Renewals
 from relay.services.renewing import Renewing
 from relay.services.settle import Settlement
-from relay.settings import Settings
 
 BATCH = 200
 
 
 class Till:
     def __init__(
-        self, storage: Storage, policy: Policy, settings: Settings, rails: Mapping[str, Rail], events: Events
+        self, storage: Storage, policy: Policy, settings: SettingsView, rails: Mapping[str, Rail], events: Events
     ) -> None:
-        rules = settings.reconcile
         self._storage = storage
-        self._inbox_days = settings.retention.inbox_days
+        self._settings = settings
         self.rails = rails
         self.events = events
         self.discounts = Discounts(storage, settings)
         self.settlement = Settlement(
             storage,
             policy,
-            Rules(rules.on_amount_drift, rules.grant_late, rules.accept_marked),
-            rules.window_hours,
+            _rules(settings),
+            settings.reconcile.window_hours,
             self.discounts,
             self.events,
         )
@@ -50,12 +49,20 @@ class Till:
         self.deliveries = Deliveries(storage, rails, self.checks)
         self.checkout = Checkout(storage, policy, settings, rails, self.discounts)
         self.desk = Desk(storage, policy, rails, self.checks, self.discounts, self.settlement)
-        offer = RenewalRules(settings.renewals.days_before, settings.renewals.grace_days)
-        renewing = Renewing(storage, rails, self.checks, self.settlement, events, offer, settings.relay.public_url)
-        self.renewals = Renewals(storage, settings, rails, renewing, events, offer)
+        offer, public_url = _offer(settings), settings.relay.public_url
+        self.renewing = Renewing(storage, rails, self.checks, self.settlement, events, offer, public_url)
+        self.renewals = Renewals(storage, settings, rails, self.renewing, events, offer)
         self.settlement.paid = self.renewals.paid
-        self.connecting = Connecting(storage, rails, settings.relay.public_url)
-        self.reconciler = Reconciler(storage, rails, self.checks, self.settlement, rules.interval_seconds)
+        self.connecting = Connecting(storage, rails, public_url)
+        interval = settings.reconcile.interval_seconds
+        self.reconciler = Reconciler(storage, rails, self.checks, self.settlement, interval)
+
+    def adopt(self) -> None:
+        """The settings were saved: what was made of them at the start is made anew."""
+        self.settlement.rules = _rules(self._settings)
+        self.settlement.window_hours = self._settings.reconcile.window_hours
+        self.renewing.rules = self.renewals.rules = _offer(self._settings)
+        self.reconciler.interval = self._settings.reconcile.interval_seconds
 
     def start(self) -> None:
         self.reconciler.start()
@@ -71,7 +78,7 @@ class Till:
 
     def prune(self) -> None:
         """Drop deliveries past `inbox_days`. Orders stay: they are the books."""
-        until = iso(utcnow() - timedelta(days=self._inbox_days))
+        until = iso(utcnow() - timedelta(days=self._settings.retention.inbox_days))
 
         def some(tx: Tx) -> int:
             rows = tx.scan("inbox", "at", None, until, limit=BATCH)
@@ -81,3 +88,12 @@ class Till:
 
         while self._storage.transact(some):
             pass
+
+
+def _rules(settings: SettingsView) -> Rules:
+    given = settings.reconcile
+    return Rules(given.on_amount_drift, given.grant_late, given.accept_marked)
+
+
+def _offer(settings: SettingsView) -> RenewalRules:
+    return RenewalRules(settings.renewals.days_before, settings.renewals.grace_days)

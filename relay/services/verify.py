@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from relay.services.policy import Policy
 
 log = structlog.get_logger("relay.books")
 PAGE = 200
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def verify(storage: Storage, progress: Callable[[int, int], None] = lambda _done, _all: None) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _pages(storage: Storage) -> Iterator[list[str]]:
 
 def _check(tx: ReadTx, key: str) -> tuple[dict[str, Any] | None, int]:
     try:
-        account = accounts.get(tx, key) or Account()
+        account = accounts.get(tx, key) or accounts.new(tx, key, NEVER)
     except msgspec.ValidationError as exc:
         return {"credit_key": key, "differences": {}, "chain": "whole", "unreadable": str(exc)}, 0
     sums, chain, n = add_up(tx, key, account)
@@ -156,7 +157,8 @@ def _readable(tx: ReadTx, key: str, where: str) -> None:
 
 
 def _adopt(tx: Tx, key: str, full: str, policy: Policy, now: datetime) -> bool:
-    account = accounts.get(tx, key) or Account(created_at=now)
+    row = accounts.get(tx, key)
+    account = row or accounts.new(tx, full, now)
     for name in ("cycle_started_at", "subscription_expires_at", "created_at", "last_active_at"):
         setattr(account, name, whole(getattr(account, name)))
     if key != full:
@@ -173,6 +175,8 @@ def _adopt(tx: Tx, key: str, full: str, policy: Policy, now: datetime) -> bool:
     if not chain:
         log.error("ledger_chain_broken", account_type=type_of(full), note="entries were changed; relay ledger verify")
     found = differences(account, sums, open_holds)
+    if row is None and not found:
+        return False  # it was erased, and its entries say so
     account.held = found.pop("held", (0, account.held))[1]
     drafts = [_adjustment(full, account, found)] if found else []
     account.last_active_at = account.last_active_at or now

@@ -193,3 +193,18 @@ class KeyIssuerConformance:
         issuer.revoke(OWNER, key_id)
         for secret in (first, second, third):
             self._refused(issuer, secret)
+
+    def test_all_keys_of_an_account_end_together_and_those_of_others_stay(self, issuer: AuthStrategy) -> None:
+        assert isinstance(issuer, KeyIssuer)
+        other = replace(OWNER, account=f"{OWNER.account}2")
+        _, first, _ = self._mint(issuer)
+        key_id, old, _ = self._mint(issuer)
+        _, second = issuer.rotate(OWNER, key_id, 1)
+        _, theirs, _ = self._mint(issuer, other)
+        assert issuer.end_all(OWNER.account) == 2
+        assert list(issuer.keys(OWNER)) == []
+        for secret in (first, old, second):
+            self._refused(issuer, secret)
+        assert issuer.identify(self.headers(theirs)) is not None
+        assert issuer.end_all(None) == 1
+        self._refused(issuer, theirs)

@@ -49,18 +49,28 @@ class MemoryTx:
         return None if raw is None else msgspec.json.decode(raw, type=kind)
 
     def _find(
-        self, coll: str, index: str | None, from_: IndexValue | None, to: IndexValue | None, contains: str | None
+        self,
+        coll: str,
+        index: str | None,
+        from_: IndexValue | None,
+        to: IndexValue | None,
+        filters: tuple[str | None, str | None, Mapping[str, IndexValue] | None],
     ) -> list[tuple[Any, str]]:
-        """(index value or "", key) of every matching row, in order."""
+        """(index value or key, key) of every matching row, in order."""
         spec = self._collections[coll]
-        if index is not None and index not in spec.indexes + spec.blobs:
-            raise KeyError(f"collection {coll} has no index {index!r}")
+        contains, prefix, where = filters
+        for name in (*([] if index is None else [index]), *(where or {})):
+            if name not in spec.indexes + spec.blobs:
+                raise KeyError(f"collection {coll} has no index {name!r}")
         found = []
         for key, raw in self.rows[coll].items():
-            value: Any = key if index is None else msgspec.json.decode(raw).get(index)
+            doc = msgspec.json.decode(raw)
+            value: Any = key if index is None else doc.get(index)
             if value is None or (from_ is not None and value < from_) or (to is not None and value > to):
                 continue
-            if (contains or "").casefold() in key.casefold():
+            if any(doc.get(name) != wanted for name, wanted in (where or {}).items()):
+                continue
+            if key.startswith(prefix or "") and (contains or "").casefold() in key.casefold():
                 found.append((value, key))
         return sorted(found)
 
@@ -75,10 +85,12 @@ class MemoryTx:
         offset: int = 0,
         reverse: bool = False,
         contains: str | None = None,
+        prefix: str | None = None,
+        where: Mapping[str, IndexValue] | None = None,
     ) -> list[tuple[str, Doc]]:
         if limit < 0 or offset < 0:
             raise ValueError(f"limit and offset must not be negative: limit={limit}, offset={offset}")
-        found = self._find(coll, index, from_, to, contains)
+        found = self._find(coll, index, from_, to, (contains, prefix, where))
         keys = [key for _, key in (reversed(found) if reverse else found)]
         return [(key, msgspec.json.decode(self.rows[coll][key])) for key in keys[offset : offset + limit]]
 
@@ -90,8 +102,12 @@ class MemoryTx:
         to: IndexValue | None = None,
         *,
         contains: str | None = None,
+        prefix: str | None = None,
+        where: Mapping[str, IndexValue] | None = None,
+        cap: int | None = None,
     ) -> int:
-        return len(self._find(coll, index, from_, to, contains))
+        found = len(self._find(coll, index, from_, to, (contains, prefix, where)))
+        return found if cap is None else min(found, cap)
 
     def read(self, stream: str, partition: str, *, before: int | None = None, limit: int) -> list[tuple[int, Doc]]:
         if limit < 0:
@@ -202,6 +218,10 @@ class MemoryStorage:
 
     def open_blob(self, ref: str) -> BinaryIO:
         return BytesIO(self.disk.blobs[ref])
+
+    def delete_blob(self, ref: str) -> None:
+        with self.disk.lock:
+            self.disk.blobs.pop(ref, None)
 
     def sweep_blobs(self, older_than_seconds: float) -> int:
         """Blobs have no age here: any positive one spares them all."""

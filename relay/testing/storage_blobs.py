@@ -31,6 +31,15 @@ class BlobCases:
             with pytest.raises(KeyError):
                 storage.open_blob(ref)
 
+    def test_a_blob_can_be_deleted_at_once(self, reopen: Reopen) -> None:
+        storage = reopen()
+        kept, dropped = (storage.put_blob(BytesIO(text)) for text in (b"kept", b"dropped"))
+        for ref in (dropped, dropped, "nothing", "../checkpoint.json", ""):
+            storage.delete_blob(ref)
+        assert body(storage, kept) == b"kept"
+        with pytest.raises(KeyError):
+            storage.open_blob(dropped)
+
     def test_the_sweep_deletes_what_no_document_refers_to(self, reopen: Reopen) -> None:
         storage = reopen()
         kept, dropped, orphan = (storage.put_blob(BytesIO(text)) for text in (b"kept", b"dropped", b"orphan"))

@@ -131,3 +131,95 @@ class ScanCases:
 
         storage.transact(write)
         assert keys(storage.read(lambda tx: tx.scan("things", "rank", limit=9))) == ["C1", "e", "a", "d", "b"]
+
+    def test_a_prefix_is_the_beginning_of_a_key_letter_for_letter(self, reopen: Reopen) -> None:
+        storage = reopen()
+        ranked(storage)
+
+        def look(tx: ReadTx) -> None:
+            assert keys(tx.scan("things", prefix="C", limit=9)) == ["C1", "Cab"]
+            assert keys(tx.scan("things", prefix="c", limit=9)) == ["c2"]
+            assert keys(tx.scan("things", prefix="b", limit=9, reverse=True)) == ["bare", "b"]
+            assert keys(tx.scan("things", None, "b", "b", prefix="b", limit=9)) == ["b"]
+            assert keys(tx.scan("things", "rank", prefix="C", limit=9)) == ["C1"]
+            assert keys(tx.scan("things", prefix="C", contains="B", limit=9)) == ["Cab"]
+            assert keys(tx.scan("things", prefix="C", limit=1, offset=1)) == ["Cab"]
+            assert keys(tx.scan("things", prefix="", limit=1)) == ["C1"]
+            assert (tx.count("things", prefix="C"), tx.count("things", "rank", prefix="C")) == (2, 1)
+            assert tx.count("things", prefix="zz") == 0
+
+        storage.read(look)
+
+    def test_where_asks_for_exactly_these_values(self, reopen: Reopen) -> None:
+        storage = reopen()
+        ranked(storage)
+
+        def look(tx: ReadTx) -> None:
+            assert keys(tx.scan("things", where={"rank": 10}, limit=9)) == ["C1", "b"]
+            assert keys(tx.scan("things", "name", where={"rank": 10}, limit=9, reverse=True)) == ["b", "C1"]
+            assert keys(tx.scan("things", where={"rank": 10, "name": "name of b"}, limit=9)) == ["b"]
+            assert keys(tx.scan("things", where={"rank": 20, "name": "name of b"}, limit=9)) == []
+            assert keys(tx.scan("things", "rank", 20, where={"name": "name of b"}, limit=9)) == []
+            assert keys(tx.scan("things", where={"rank": 10}, prefix="C", limit=9)) == ["C1"]
+            assert tx.count("things", where={"rank": 10}) == 2
+            assert tx.count("things", where={"rank": 10}, contains="c") == 1
+            assert tx.count("things", where={}) == tx.count("things")
+            with pytest.raises(KeyError):
+                tx.scan("things", where={"text": "not indexed"}, limit=1)
+            with pytest.raises(KeyError):
+                tx.count("things", where={"text": "not indexed"})
+
+        storage.read(look)
+
+    def test_a_capped_count_stops_there(self, reopen: Reopen) -> None:
+        storage = reopen()
+        ranked(storage)
+
+        def look(tx: ReadTx) -> None:
+            assert tx.count("things", cap=3) == 3
+            assert tx.count("things", cap=7) == tx.count("things", cap=8) == 7
+            assert tx.count("things", contains="c", cap=2) == 2
+            assert tx.count("things", contains="c", cap=4) == 3
+            assert tx.count("things", prefix="C", cap=1) == 1
+            assert tx.count("things", where={"rank": 10}, cap=1) == 1
+            assert tx.count("things", cap=0) == 0
+
+        storage.read(look)
+
+    def test_own_writes_show_under_every_filter(self, reopen: Reopen) -> None:
+        storage = reopen()
+        ranked(storage)
+
+        def write(tx: Tx) -> None:
+            tx.put("things", "C1", {"rank": 11})
+            tx.put("things", "Cnew", {"rank": 10})
+            tx.delete("things", "b")
+            tx.put("things", "c2", {"rank": 10})
+            assert keys(tx.scan("things", where={"rank": 10}, limit=9)) == ["Cnew", "c2"]
+            assert keys(tx.scan("things", "rank", where={"rank": 10}, limit=9, reverse=True)) == ["c2", "Cnew"]
+            assert keys(tx.scan("things", prefix="C", limit=9)) == ["C1", "Cab", "Cnew"]
+            assert keys(tx.scan("things", "rank", contains="c", limit=9)) == ["Cnew", "c2", "C1"]
+            assert keys(tx.scan("things", "rank", contains="c", prefix="C", limit=1, offset=1)) == ["C1"]
+            assert (tx.count("things", where={"rank": 10}), tx.count("things", prefix="b")) == (2, 1)
+            assert (tx.count("things", contains="c"), tx.count("things", contains="c", cap=3)) == (4, 3)
+
+        storage.transact(write)
+        assert keys(storage.read(lambda tx: tx.scan("things", where={"rank": 10}, limit=9))) == ["Cnew", "c2"]
+
+    def test_a_search_follows_keys_that_come_and_go(self, reopen: Reopen) -> None:
+        storage = reopen()
+        ranked(storage)
+
+        def found(text: str) -> list[str]:
+            return keys(storage.read(lambda tx: tx.scan("things", contains=text, limit=99)))
+
+        assert found("new") == []
+        storage.transact(lambda tx: tx.put("things", "New-1", {"rank": 1}))
+        assert found("new") == ["New-1"]
+        storage.transact(lambda tx: tx.put("things", "a-new", {"rank": 2}))
+        storage.transact(lambda tx: tx.delete("things", "New-1"))
+        assert found("new") == ["a-new"]
+        storage.transact(lambda tx: tx.put("things", "two\nlines STRASSE", {}))
+        assert found("o\nl") == ["two\nlines STRASSE"]
+        assert found("straße") == ["two\nlines STRASSE"]
+        assert (found("\n"), found("\na")) == (["two\nlines STRASSE"], [])

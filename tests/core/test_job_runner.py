@@ -30,7 +30,7 @@ class Works(Books):
 
     def open(self):
         routes = {task: (self.backend,) if task in self.backend.tasks else () for task in TASKS}
-        infer = Infer(self.meter, {self.backend.name: self.backend}, routes, 10, Metrics())
+        infer = Infer(self.meter, {self.backend.name: self.backend}, routes, 10, Metrics(), Outputs(self.storage, Settings()))
         settings = Settings(jobs=JobSettings(workers=2))
         outbox = Outbox(self.storage, clock=lambda: self.now)
         self.jobs = Jobs(

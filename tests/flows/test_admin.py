@@ -85,10 +85,10 @@ def test_wrong_passwords_are_limited_per_address_and_sessions_go_on(tmp_path) ->
 
 
 def test_one_password_is_checked_at_a_time_four_wait_and_the_next_is_refused_before_hashing(live: Live) -> None:
-    admin, go, hashing = live.core.admin, threading.Event(), threading.Semaphore(0)
+    admin, go, hashing = live.core.admin.passwords, threading.Event(), threading.Semaphore(0)
     verify, at_work, most = admin._verify, [], []
 
-    def slow(password: str) -> bool:
+    def slow(password: str) -> str | None:
         at_work.append(password)
         most.append(len(at_work))
         hashing.release()
@@ -142,7 +142,7 @@ def test_a_session_ends_by_itself(live: Live) -> None:
     rows = live.core.storage.read(lambda tx: tx.scan("sessions", limit=10))
     assert session["Cookie"].partition("=")[2] not in str(rows), "the cookie cannot be made from the data dir"
     for key, doc in rows:
-        live.core.storage.transact(lambda tx, key=key, doc=doc: tx.put("sessions", key, doc | {"expires_at": "2020"}))
+        live.core.storage.transact(lambda tx, key=key, doc=doc: tx.put("sessions", key, doc | {"expires_at": "2020-01-01T00:00:00Z"}))
     assert_error(live.get("/admin/credits", session), 401, "unauthenticated")
 
 
@@ -274,7 +274,7 @@ def test_a_session_ends_with_the_password_it_was_opened_by(tmp_path) -> None:
     with running(tmp_path, [FakeBackend()]) as live:
         session = live.login()
         assert live.get("/admin/status", session).json["authenticated"] is True
-        live.core.admin._password = "another one"
+        live.core.admin.passwords._configured = "another one"
         assert live.get("/admin/status", session).json["authenticated"] is False
         assert live.get("/admin/credits", session).status == 401
 

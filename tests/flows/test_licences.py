@@ -236,6 +236,28 @@ def test_a_revoked_licence_and_the_keys_made_with_it_are_401_within_the_hour(
             assert issuer.asked == 2, "the verdict outlived the restart"
 
 
+def test_the_operator_sees_what_the_server_said_and_has_it_asked_again(tmp_path: Path, backend: FakeBackend) -> None:
+    issuer = Issuer()
+    with Server(issuer) as server, running(tmp_path, [backend], plugins=f'{KEYSAT}url = "{server.url}"\n') as relay:
+        admin = relay.login()
+        assert relay.get("/admin/license-cache", admin).json["verdicts"] == []
+        assert relay.analyze(holder()).status == 200
+        eventually(lambda: relay.get("/admin/license-cache", admin).json["verdicts"][0]["verdict"] == "active")
+        issuer.says = {"ok": False, "reason": "revoked"}
+        assert relay.analyze(holder()).status == 200, "the verdict is good for an hour"
+        body = {"licence": ACCOUNT}
+        assert relay.call("DELETE", "/admin/license-cache", headers=admin, json=body).status == 200
+        eventually(lambda: relay.analyze(holder()).status == 401)
+        page = relay.get("/admin/license-cache?q=revoked", admin).json
+        (row,) = page["verdicts"]
+        assert (page["enabled"], row["verdict"], row["reason"]) == (True, "refused", "revoked")
+        assert relay.get("/admin/license-cache?q=nothing", admin).json["verdicts"] == []
+        unknown = relay.call("DELETE", "/admin/license-cache", headers=admin, json={"licence": "0" * 16})
+        assert unknown.status == 404
+        wrong = relay.call("DELETE", "/admin/license-cache", headers=admin, json={"licence": "../x"})
+        assert wrong.status == 422
+
+
 def test_a_licence_that_cannot_be_checked_is_503_where_the_operator_denies(
     tmp_path: Path, backend: FakeBackend
 ) -> None:

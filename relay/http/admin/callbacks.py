@@ -22,10 +22,10 @@ class AdminCallbacks:
         body = {"ok": True, "pending": {"count": pending, "rows": waiting}, "dead": {"count": dead, "rows": given_up}}
         answer(resp, body)
 
-    def on_post_retry(self, _req: falcon.Request, resp: falcon.Response, delivery: str) -> None:
-        self._outbox.retry(delivery)
+    def on_post_retry(self, req: falcon.Request, resp: falcon.Response, delivery: str) -> None:
+        self._outbox.retry(delivery, actor=req.context.actor)
         answer(resp, {"ok": True, "id": delivery})
 
-    def on_delete_one(self, _req: falcon.Request, resp: falcon.Response, delivery: str) -> None:
-        self._outbox.drop(delivery)
+    def on_delete_one(self, req: falcon.Request, resp: falcon.Response, delivery: str) -> None:
+        self._outbox.drop(delivery, actor=req.context.actor)
         answer(resp, {"ok": True, "id": delivery})

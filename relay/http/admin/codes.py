@@ -21,13 +21,13 @@ class AdminCodes:
         answer(resp, {"ok": True, "count": count, "rows": rows})
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        made = self._codes.create(read_json(req, NewCode), actor="admin")
+        made = self._codes.create(read_json(req, NewCode), actor=req.context.actor)
         answer(resp, {"ok": True, "code": made}, 201)
 
     def on_patch_one(self, req: falcon.Request, resp: falcon.Response, code: str) -> None:
-        changed = self._codes.change(code, read_json(req, Change), actor="admin")
+        changed = self._codes.change(code, read_json(req, Change), actor=req.context.actor)
         answer(resp, {"ok": True, "code": changed})
 
-    def on_delete_one(self, _req: falcon.Request, resp: falcon.Response, code: str) -> None:
+    def on_delete_one(self, req: falcon.Request, resp: falcon.Response, code: str) -> None:
         """409 once an order uses it: disable it instead."""
-        answer(resp, {"ok": True, "code": self._codes.delete(code, actor="admin")})
+        answer(resp, {"ok": True, "code": self._codes.delete(code, actor=req.context.actor)})

@@ -30,16 +30,16 @@ class Connect:
     def on_get(self, _req: falcon.Request, resp: falcon.Response, rail: str) -> None:
         answer(resp, {"ok": True, "connection": self._connecting.connection(rail)})
 
-    def on_post(self, _req: falcon.Request, resp: falcon.Response, rail: str) -> None:
+    def on_post(self, req: falcon.Request, resp: falcon.Response, rail: str) -> None:
         """`{"redirect"}`: where the operator gives consent."""
-        answer(resp, {"ok": True, "redirect": self._connecting.start(rail)})
+        answer(resp, {"ok": True, "redirect": self._connecting.start(rail, actor=req.context.actor)})
 
     def on_post_choose(self, req: falcon.Request, resp: falcon.Response, rail: str) -> None:
         body = read_json(req, StoreBody)
-        answer(resp, {"ok": True, **step_view(self._connecting.choose(rail, body.store))})
+        answer(resp, {"ok": True, **step_view(self._connecting.choose(rail, body.store, actor=req.context.actor))})
 
-    def on_post_disconnect(self, _req: falcon.Request, resp: falcon.Response, rail: str) -> None:
-        answer(resp, {"ok": True, "done": self._connecting.disconnect(rail)})
+    def on_post_disconnect(self, req: falcon.Request, resp: falcon.Response, rail: str) -> None:
+        answer(resp, {"ok": True, "done": self._connecting.disconnect(rail, actor=req.context.actor)})
 
     def on_post_callback(self, req: falcon.Request, resp: falcon.Response, rail: str) -> None:
         """The browser, sent back by the service with a form that holds the key: it is never logged."""

@@ -14,8 +14,6 @@ from relay.http.body import query_int, read_json
 from relay.http.idempotency import once
 from relay.services.core import Core
 
-ACTOR = "admin"
-
 
 class ReasonBody(Struct):
     reason: Annotated[str, Meta(min_length=1, max_length=500)]
@@ -49,21 +47,21 @@ class Payments:
         )
         answer(resp, {"ok": True, "deliveries": rows, "next": following})
 
-    def on_post_recheck(self, _req: falcon.Request, resp: falcon.Response, order: str) -> None:
-        answer(resp, {"ok": True, "payment": self._core.till.desk.recheck(order)})
+    def on_post_recheck(self, req: falcon.Request, resp: falcon.Response, order: str) -> None:
+        answer(resp, {"ok": True, "payment": self._core.till.desk.recheck(order, req.context.actor)})
 
     def on_post_credit(self, req: falcon.Request, resp: falcon.Response, order: str) -> None:
-        self._decide(req, resp, lambda reason: self._core.till.desk.credit(order, reason, ACTOR))
+        self._decide(req, resp, lambda reason: self._core.till.desk.credit(order, reason, req.context.actor))
 
     def on_post_reverse(self, req: falcon.Request, resp: falcon.Response, order: str) -> None:
-        self._decide(req, resp, lambda reason: self._core.till.desk.reverse(order, reason, ACTOR))
+        self._decide(req, resp, lambda reason: self._core.till.desk.reverse(order, reason, req.context.actor))
 
     def on_post_dismiss(self, req: falcon.Request, resp: falcon.Response, order: str) -> None:
-        self._decide(req, resp, lambda reason: self._core.till.desk.dismiss(order, reason, ACTOR))
+        self._decide(req, resp, lambda reason: self._core.till.desk.dismiss(order, reason, req.context.actor))
 
     def _decide(self, req: falcon.Request, resp: falcon.Response, act: Any) -> None:
         body = read_json(req, ReasonBody)
-        with once(self._core, req, resp, "admin") as change:
+        with once(self._core, req, resp, req.context.actor) as change:
             if not change.replayed:
                 answer(resp, {"ok": True, "payment": act(body.reason)})
 
@@ -74,8 +72,8 @@ class Reconcile:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def on_post(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        answer(resp, self._core.till.reconciler.all().view())
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        answer(resp, self._core.till.reconciler.all(actor=req.context.actor).view())
 
-    def on_post_rescan(self, _req: falcon.Request, resp: falcon.Response, rail: str) -> None:
-        answer(resp, self._core.till.reconciler.rescan(rail).view())
+    def on_post_rescan(self, req: falcon.Request, resp: falcon.Response, rail: str) -> None:
+        answer(resp, self._core.till.reconciler.rescan(rail, actor=req.context.actor).view())

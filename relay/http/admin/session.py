@@ -1,44 +1,42 @@
-"""Login, logout, status."""
+"""Login, logout, status, the sessions there are, and changing the password."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import falcon
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from msgspec import Struct
 
-from relay.errors import TooMany, Unauthenticated
+from relay import __version__
+from relay.domain.instants import iso
 from relay.http.admin.guard import COOKIE
 from relay.http.answers import answer
 from relay.http.body import read_json
-from relay.services.admin import SESSION_HOURS
+from relay.services.admin_sessions import SESSION_HOURS
 from relay.services.core import Core
-
-WRONG_PER_MINUTE = RateLimitItemPerMinute(10)
 
 
 class LoginBody(Struct):
     password: str
 
 
-class Login:
-    """Wrong passwords are limited per address; sessions that are logged in are not touched by that."""
+class LogoutBody(Struct):
+    everywhere: bool = False
 
+
+class PasswordBody(Struct):
+    current: str
+    new: str
+
+
+class Login:
     def __init__(self, core: Core) -> None:
         self._admin = core.admin
         self._secure = core.settings.relay.public_url.startswith("https://")
-        self._wrong = MovingWindowRateLimiter(MemoryStorage())
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         body = read_json(req, LoginBody)
-        address = req.context.address
-        if not self._wrong.test(WRONG_PER_MINUTE, address):
-            raise TooMany("too many wrong passwords from this address; wait a minute", retry_after=60)
-        if not self._admin.check_password(body.password):
-            self._wrong.hit(WRONG_PER_MINUTE, address)
-            raise Unauthenticated("wrong password", code="bad_password")
-        token, session = self._admin.login()
+        token, session = self._admin.login(body.password, req.context.address)
         resp.set_cookie(
             COOKIE,
             token,
@@ -48,23 +46,62 @@ class Login:
             http_only=True,
             same_site="Strict",
         )
-        answer(resp, {"ok": True, "authenticated": True, "csrf_token": session.csrf_token})
+        told = {"csrf_token": session.csrf_token, "expires_at": iso(session.expires_at)}
+        answer(resp, {"ok": True, "authenticated": True, **told, "version": __version__})
 
 
 class Logout:
     def __init__(self, core: Core) -> None:
-        self._admin = core.admin
+        self._sessions = core.admin.sessions
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        self._admin.logout(req.context.token)
+        """`{"everywhere": true}` ends all sessions; without a body only this one."""
+        body = read_json(req, LogoutBody) if req.content_length else LogoutBody()
+        token = req.cookies.get(COOKIE, "")
+        ended = self._sessions.logout(token, everywhere=body.everywhere, actor=req.context.actor)
         resp.unset_cookie(COOKIE, path="/", same_site="Strict")
-        answer(resp, {"ok": True, "authenticated": False})
+        answer(resp, {"ok": True, "authenticated": False, "ended": ended})
 
 
 class Status:
+    """Open to all, so that a page can ask whether to show the login."""
+
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        session = req.context.session
-        body = {"ok": True, "authenticated": session is not None}
-        if session is not None:
-            body["csrf_token"] = session.csrf_token
+        identity = req.context.identity
+        body: dict[str, Any] = {"ok": True, "authenticated": identity is not None, "version": __version__}
+        if identity is not None:
+            body["actor"] = identity.actor
+            if identity.session is not None:
+                body["csrf_token"] = identity.session.csrf_token
+                body["expires_at"] = iso(identity.session.expires_at)
+            else:
+                body["scopes"] = sorted(identity.scopes)
         answer(resp, body)
+
+
+class OpenSessions:
+    def __init__(self, core: Core) -> None:
+        self._sessions = core.admin.sessions
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        answer(resp, {"ok": True, "sessions": self._sessions.list(req.context.identity.session.id)})
+
+    def on_delete_one(self, req: falcon.Request, resp: falcon.Response, session: str) -> None:
+        self._sessions.end(session, actor=req.context.actor)
+        answer(resp, {"ok": True, "id": session})
+
+
+class Password:
+    def __init__(self, core: Core) -> None:
+        self._admin = core.admin
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        body = read_json(req, PasswordBody)
+        ended = self._admin.change_password(
+            body.current,
+            body.new,
+            token=req.cookies.get(COOKIE, ""),
+            address=req.context.address,
+            actor=req.context.actor,
+        )
+        answer(resp, {"ok": True, "sessions_ended": ended})

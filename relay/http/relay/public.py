@@ -13,6 +13,8 @@ from relay.errors import Draining, StorageFull, StorageUnavailable
 from relay.http.answers import answer
 from relay.ports.inference import TASKS, InferenceBackend
 from relay.services.core import Core
+from relay.services.policy import tier_of
+from relay.settings import Settings
 
 FORMATS = ["wav", "mp3", "m4a", "mp4", "ogg", "opus", "webm", "flac"]
 
@@ -50,34 +52,38 @@ class Ready:
 
 class Policy:
     def __init__(self, core: Core) -> None:
-        settings = core.settings
-        tiers = {
-            tier.name: {
-                "counts": tier.counts,
-                f"{tier.counts}_credits": tier.credits,
-                f"{tier.counts}_gemini": tier.gemini,
-                "price": settings.tiers[tier.name].price,
-                "currency": settings.tiers[tier.name].currency,
-                "period_days": tier.period_days if tier.counts == "monthly" else None,
-            }
-            for tier in core.policy.tiers.values()
-        }
-        self._body: dict[str, Any] = {
-            "ok": True,
-            "tiers": tiers,
-            "packages": msgspec.to_builtins(settings.packages),
-            "limits": msgspec.to_builtins(settings.limits)
-            | {"max_upload_mb": settings.relay.max_upload_mb, "call_seconds": settings.relay.call_seconds},
-            "jobs": msgspec.to_builtins(settings.jobs) | {"credits_per_job": 1},
-            "retention": {
-                "jobs_days": settings.retention.jobs_days,
-                "outputs_days": settings.retention.outputs_days,
-            },
-            "rules": RULES,
-        }
+        self._core = core
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        answer(resp, self._body)
+        answer(resp, policy_view(self._core.settings.now))
+
+
+def policy_view(settings: Settings) -> dict[str, Any]:
+    """The prices and rules of this moment."""
+    tiers = {
+        tier.name: {
+            "counts": tier.counts,
+            f"{tier.counts}_credits": tier.credits,
+            f"{tier.counts}_gemini": tier.gemini,
+            "price": given.price,
+            "currency": given.currency,
+            "period_days": tier.period_days if tier.counts == "monthly" else None,
+        }
+        for tier, given in ((tier_of(name, given), given) for name, given in settings.tiers.items())
+    }
+    return {
+        "ok": True,
+        "tiers": tiers,
+        "packages": msgspec.to_builtins(settings.packages),
+        "limits": msgspec.to_builtins(settings.limits)
+        | {"max_upload_mb": settings.relay.max_upload_mb, "call_seconds": settings.relay.call_seconds},
+        "jobs": msgspec.to_builtins(settings.jobs) | {"credits_per_job": 1},
+        "retention": {
+            "jobs_days": settings.retention.jobs_days,
+            "outputs_days": settings.retention.outputs_days,
+        },
+        "rules": RULES,
+    }
 
 
 RULES = {

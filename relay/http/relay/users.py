@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import falcon
 from msgspec import Meta, Struct
 
+from relay.books import audit
 from relay.http.answers import answer
 from relay.http.body import read_json
 from relay.http.callers import Callers
@@ -49,7 +50,8 @@ class Users:
         body = read_json(req, TierBody)
         with once(self._core, req, resp, key) as change:
             if not change.replayed:
-                self._credits.set_tier(key, body.tier, body.period_days, actor=ACTOR, also=self._stored(change, key))
+                also = self._done(change, key, "credits.tier")
+                self._credits.set_tier(key, body.tier, body.period_days, actor=ACTOR, also=also)
                 self._answer(resp, key)
 
     def on_post_extend(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
@@ -57,7 +59,8 @@ class Users:
         body = read_json(req, ExtendBody)
         with once(self._core, req, resp, key) as change:
             if not change.replayed:
-                self._credits.extend_tier(key, body.tier, body.period_days, actor=ACTOR, also=self._stored(change, key))
+                also = self._done(change, key, "credits.extend_tier")
+                self._credits.extend_tier(key, body.tier, body.period_days, actor=ACTOR, also=also)
                 self._answer(resp, key)
 
     def on_post_credits(self, req: falcon.Request, resp: falcon.Response, user: str) -> None:
@@ -65,17 +68,29 @@ class Users:
         body = read_json(req, CreditsBody)
         with once(self._core, req, resp, key) as change:
             if not change.replayed:
-                self._credits.grant(
-                    key, body.amount, reason=body.reason, actor=ACTOR, make_row=True, also=self._stored(change, key)
-                )
+                also = self._done(change, key, "credits.grant", body.reason)
+                self._credits.grant(key, body.amount, reason=body.reason, actor=ACTOR, make_row=True, also=also)
                 self._answer(resp, key)
 
     def _key(self, req: falcon.Request, user: str) -> str:
         self._callers.require_operator(req)
         return f"user:{check_id(user, 'the user id')}"
 
-    def _stored(self, change: Once, key: str) -> Callable[[Tx], None]:
-        return lambda tx: change.answered(tx, {"ok": True, "user": self._credits.user_view(tx, key)})
+    def _done(self, change: Once, key: str, action: str, reason: str = "") -> Callable[[Tx], None]:
+        """What belongs into the transaction of the change: its line in the audit log, and the answer."""
+        before = _told(self._credits.user(key))
+
+        def done(tx: Tx) -> None:
+            user = self._credits.user_view(tx, key)
+            audit.record(tx, "operator", action, key, before=before, after=_told(user), reason=reason)
+            change.answered(tx, {"ok": True, "user": user})
+
+        return done
 
     def _answer(self, resp: falcon.Response, key: str) -> None:
         answer(resp, {"ok": True, "user": self._credits.user(key)})
+
+
+def _told(user: dict[str, Any]) -> dict[str, Any]:
+    ends, purchased = user["subscription_expires_at"], user["credits"]["purchased"]
+    return {"tier": user["tier"], "subscription_expires_at": ends, "purchased": purchased}

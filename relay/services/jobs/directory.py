@@ -19,6 +19,7 @@ from relay.ports.storage import ReadTx, Storage
 from relay.services.jobs.line import Line
 from relay.services.jobs.running import RunningJob
 from relay.services.jobs.view import hold_view, record_view, work_view
+from relay.services.live import SettingsView
 from relay.services.receipts import Receipts
 
 MAX_LOOKED_AT = 2000
@@ -35,7 +36,7 @@ class Directory:
     line: Line
     running: dict[str, RunningJob]
     receipts: Receipts
-    outputs_days: int
+    settings: SettingsView
     clock: Callable[[], datetime]
 
     def find(self, account: str, name: str) -> str:
@@ -139,7 +140,8 @@ class Directory:
 
     def _add_result(self, view: dict[str, Any], row: Work, *, wanted: bool) -> None:
         assert row.finished_at is not None
-        expired = row.result is None or row.finished_at + timedelta(days=self.outputs_days) <= self.clock()
+        kept = timedelta(days=self.settings.retention.outputs_days)
+        expired = row.result is None or row.finished_at + kept <= self.clock()
         if expired:
             view["result_expired"] = True
         elif wanted and row.result is not None:

@@ -89,13 +89,20 @@ class Endings:
         )
         self._after(call)
 
-    def fail(self, call: Call, error: RelayError, state: State = "failed") -> None:
-        """Give the credit back and say why. Raises AlreadyEnded."""
+    def fail(
+        self,
+        call: Call,
+        error: RelayError,
+        state: State = "failed",
+        also: Callable[[Tx], None] = lambda _tx: None,
+    ) -> None:
+        """Give the credit back and say why. `also` is part of the transaction. Raises AlreadyEnded."""
 
         def failed(tx: Tx, _call: Call) -> None:
             row = self._open(tx, call.job_id, call.id)
             row.error = error_view(error)
             self._end(tx, call.job_id, row, state, b"null")
+            also(tx)
 
         self.meter.release(call, error, also=failed)
         self._after(call)

@@ -18,6 +18,7 @@ from relay.services.requests import (
     chat_request,
     check_speakers,
 )
+from relay.settings import RECAP_PROMPT
 
 
 class TranscribeJob(TranscribeBody, tag_field="task", tag="transcribe"):
@@ -76,7 +77,9 @@ def check(order: Order) -> None:
 def analysis(order: RecapJob, transcript: str) -> ChatRequest:
     """What is asked about the finished transcript. Raises Invalid for a bad schema."""
     return chat_request(
-        AnalyzeBody(prompt=order.prompt, transcript=transcript, system=order.system, schema=order.schema)
+        AnalyzeBody(
+            prompt=order.prompt or RECAP_PROMPT, transcript=transcript, system=order.system, schema=order.schema
+        )
     )
 
 

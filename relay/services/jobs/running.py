@@ -20,6 +20,7 @@ class RunningJob:
         self.call = call_of(job_id, work)
         self.state: State = work.state
         self.progress = 0.0
+        self.created_at = work.created_at
         self.started_at: datetime | None = work.started_at
         self.version = 0
         self.over = False

@@ -13,22 +13,22 @@ import structlog
 from relay.books import pieces, work
 from relay.domain.instants import utcnow
 from relay.domain.work import OWNER
-from relay.errors import CallerError, Conflict
+from relay.errors import CallerError, Conflict, RelayError
 from relay.ports.auth import Identity
 from relay.ports.storage import Storage, Tx
 from relay.services.infer import Infer
 from relay.services.jobs.directory import Directory
 from relay.services.jobs.ending import AlreadyEnded, Endings
 from relay.services.jobs.line import Line
-from relay.services.jobs.orders import Order
+from relay.services.jobs.orders import Order, RecapJob
 from relay.services.jobs.runner import Runner
 from relay.services.jobs.running import RunningJob, call_of, forget
 from relay.services.jobs.submit import Accepted, Accepting, Desk, Upload
 from relay.services.jobs.view import CANCELLED
+from relay.services.live import SettingsView
 from relay.services.meter import Call, Meter
 from relay.services.outbox import Outbox
 from relay.services.receipts import Receipts
-from relay.settings import Settings
 
 log = structlog.get_logger("relay.jobs")
 
@@ -43,20 +43,20 @@ class Jobs:
         infer: Infer,
         outbox: Outbox,
         receipts: Receipts,
-        settings: Settings,
+        settings: SettingsView,
         data_dir: Path,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
         rules = settings.jobs
         self._storage = storage
         self._meter = meter
-        self._retention = settings.retention
+        self._settings = settings
         self._clock = clock
         self._running: dict[str, RunningJob] = {}
         self._entering = threading.Lock()
         self._line = Line(rules.max_queued, rules.max_queued_per_account)
         self._endings = Endings(storage, meter, outbox, settings.relay.public_url, clock)
-        self._directory = Directory(storage, self._line, self._running, receipts, self._retention.outputs_days, clock)
+        self._directory = Directory(storage, self._line, self._running, receipts, settings, clock)
         self._runner = Runner(
             storage,
             infer,
@@ -97,6 +97,8 @@ class Jobs:
         self, identity: Identity, name: str | None, order: Order, upload: Upload | None, accepting: Accepting
     ) -> Accepted:
         """Take the credit and a place in the line; see `Desk.submit`."""
+        if isinstance(order, RecapJob) and order.prompt is None:
+            order.prompt = self._settings.prompts.recap
         return self._desk.submit(identity, name, order, upload, accepting)
 
     def view(self, identity: Identity, name: str, *, result: bool = True) -> dict[str, Any]:
@@ -116,27 +118,38 @@ class Jobs:
             return seen
         return job.wait(seen, timeout)
 
+    def live(self) -> tuple[list[RunningJob], dict[str, int]]:
+        """The jobs that have not ended, and the places of those that wait in the line."""
+        return list(self._running.values()), self._line.positions()
+
     def cancel(self, identity: Identity, name: str) -> dict[str, Any]:
         """End a job at once, charging nothing. A job that has ended is left as it is."""
         job_id = self._directory.find(identity.account, name)
-        row = self._storage.read(lambda tx: work.get(tx, job_id))
-        if row is not None and not row.ended:
-            job = self._running.get(job_id)
-            if job is not None and job.call.id != row.call:
-                job = None
-            # The running call knows which backends it has asked.
-            self._cancel(job_id, job.call if job is not None else call_of(job_id, row), job)
+        self.end(job_id, CallerError("you cancelled this job", code=CANCELLED))
         view = self.view(identity, name)
         if view["finished_at"] is None and view["state"] == "processing":
             raise Conflict("this call waits for its answer; hang up to cancel it", code="not_a_background_job")
         return view
 
-    def _cancel(self, job_id: str, call: Call, job: RunningJob | None) -> None:
+    def end(self, job_id: str, why: RelayError, also: Callable[[Tx], None] = lambda _tx: None) -> bool:
+        """Cancel a job in the background; False when it has ended. `also` is part of the transaction that ends it."""
+        row = self._storage.read(lambda tx: work.get(tx, job_id))
+        if row is None or row.ended:
+            return False
+        job = self._running.get(job_id)
+        if job is not None and job.call.id != row.call:
+            job = None
+        # The running call knows which backends it has asked.
+        return self._cancel(job_id, job.call if job is not None else call_of(job_id, row), job, why, also)
+
+    def _cancel(
+        self, job_id: str, call: Call, job: RunningJob | None, why: RelayError, also: Callable[[Tx], None]
+    ) -> bool:
         """`job`: as it was in memory. By the time it has ended, the next one of its id may be there instead."""
         try:
-            self._endings.fail(call, CallerError("you cancelled this job", code=CANCELLED), "cancelled")
+            self._endings.fail(call, why, "cancelled", also)
         except AlreadyEnded:
-            return
+            return False
         with self._entering:
             now = self._running.get(job_id)
             if now is not None and now.call.id == call.id:
@@ -146,6 +159,7 @@ class Jobs:
         if job is not None:
             job.cancel()
             job.end("cancelled")
+        return True
 
     def sweep(self) -> int:
         """Give back holds of jobs in the background that are gone or have ended."""
@@ -160,8 +174,8 @@ class Jobs:
     def prune(self) -> None:
         """Drop results, rows and pieces past their time."""
         now = self._clock()
-        self._drop_results(now - timedelta(days=self._retention.outputs_days))
-        rows_before = now - timedelta(days=self._retention.jobs_days)
+        self._drop_results(now - timedelta(days=self._settings.retention.outputs_days))
+        rows_before = now - timedelta(days=self._settings.retention.jobs_days)
         while self._storage.transact(lambda tx: work.prune(tx, rows_before)):
             pass
         after = ""

@@ -1,0 +1,7 @@
+"""placeholder"""
+
+from __future__ import annotations
+
+from relay.http.openapi.operation import Operations
+
+OPERATIONS: Operations = {}

@@ -1,0 +1,233 @@
+"""The operator's table of accounts: any filter with any order, a page at a time, however many rows there are.
+
+A filter that leaves few rows is answered from those, sorted here. One that leaves many is answered by walking the
+index of the order, where the next match is never far. No read looks at more than some thousand rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from relay.books import accounts
+from relay.domain.accounts import PREFIXES, type_of
+from relay.domain.credits import admin_row
+from relay.domain.instants import utcnow
+from relay.ports.storage import Doc, ReadTx, Storage
+from relay.services.policy import Policy
+
+COLL = accounts.COLL
+FEW = 5000
+"""So many rows are sorted here. Where a count could only be had by looking at more, it ends here."""
+MAX_WALKED = 20_000
+"""Rows looked at for one page where the storage cannot filter; what lies behind them is not shown."""
+SLICE = 500
+KEYS = 50_000
+"""Keys searched in one read."""
+LAST = "\U0010ffff"
+
+SORTS: dict[str, str | None] = {
+    "credit_key": None,
+    "type": None,
+    "tier": "paid_tier",
+    "remaining": "sort_remaining",
+    "used": "sort_used",
+    "total": "sort_total",
+    "purchased": "purchased_balance",
+    "purchased_balance": "purchased_balance",
+    "last_active_at": "last_active_at",
+}
+"""What the table can be sorted by -> the index that does it; None: the key."""
+TYPES = {kind: f"{prefix}:" for prefix, kind in PREFIXES.items()}
+
+Rows = list[tuple[str, Doc]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """`search`: a part of the key. `type`: cloud, install or license. `tier`: its name."""
+
+    sort: str = "credit_key"
+    descending: bool = False
+    search: str | None = None
+    type: str | None = None
+    tier: str | None = None
+    blocked: bool = False
+
+    @property
+    def prefix(self) -> str | None:
+        return TYPES[self.type] if self.type else None
+
+    def fits(self, key: str, doc: Doc) -> bool:
+        return (
+            (self.search or "").casefold() in key.casefold()
+            and (self.type is None or type_of(key) == self.type)
+            and (self.tier is None or (doc.get("paid_tier") or "core") == self.tier)
+            and (not self.blocked or doc.get("blocked_at") is not None)
+        )
+
+    def place(self, row: tuple[str, Doc]) -> tuple[Any, str]:
+        """What rows are sorted by. Core comes before the tiers that are paid for."""
+        index = SORTS[self.sort]
+        return ("" if index is None else row[1].get(index) or ("" if index == "paid_tier" else 0)), row[0]
+
+
+class AccountTable:
+    def __init__(self, storage: Storage, policy: Policy, clock: Callable[[], datetime] = utcnow) -> None:
+        self._storage = storage
+        self._policy = policy
+        self._clock = clock
+
+    def page(self, wish: Wish, *, limit: int, offset: int) -> tuple[int, bool, list[dict[str, Any]]]:
+        """How many accounts match, whether there may be more than that, and one page of them."""
+        few = self._few(wish)
+        if few is not None:
+            few.sort(key=wish.place, reverse=wish.descending)
+            count, capped, rows = len(few), False, few[offset : offset + limit]
+        else:
+            count, capped, rows = self._many(wish, limit, offset)
+        now = self._clock()
+        return count, capped, [admin_row(key, accounts.load(doc), self._policy.tiers, now) for key, doc in rows]
+
+    # Few rows: collect them, sort them here.
+
+    def _few(self, wish: Wish) -> Rows | None:
+        """All rows that match; None when they may be more than FEW."""
+        source = self._storage.read(lambda tx: _smallest(tx, wish))
+        if source is not None:
+            pages = self._slices(source)
+        elif wish.search:
+            pages = self._found(wish.search)
+        else:
+            return None
+        rows: Rows = []
+        for page in pages:
+            rows += [row for row in page if wish.fits(*row)]
+            if len(rows) > FEW:
+                return None
+        return rows
+
+    def _slices(self, source: Span) -> Iterator[Rows]:
+        index, first, last = source
+        for at in range(0, FEW + SLICE, SLICE):
+            rows = self._storage.read(
+                lambda tx, at=at: tx.scan(COLL, index, first, last, limit=SLICE, offset=at)  # type: ignore[misc]
+            )
+            yield rows
+            if len(rows) < SLICE:
+                return
+
+    def _found(self, text: str) -> Iterator[Rows]:
+        """Rows with this text in their keys, looked for in pieces, so that nobody waits for all of it."""
+        first: str | None = None
+        while True:
+            end, rows = self._storage.read(lambda tx, first=first: _search(tx, text, first))  # type: ignore[misc]
+            yield rows
+            if end is None:
+                return
+            first = end + "\0"
+
+    # Many rows: walk the index of the order.
+
+    def _many(self, wish: Wish, limit: int, offset: int) -> tuple[int, bool, Rows]:
+        strangers = wish.type == "install" and self._storage.read(_strangers) > 0
+        if wish.sort == "tier" and wish.tier is None and not (wish.blocked or strangers):
+            return self._by_tier(wish, limit, offset)
+        index = None if wish.sort == "tier" else SORTS[wish.sort]
+        if wish.tier == "core" or wish.blocked or strangers:
+            return self._walk(wish, index, limit, offset)
+
+        def read(tx: ReadTx) -> tuple[int, bool, Rows]:
+            where = {"paid_tier": wish.tier} if wish.tier else None
+            page: dict[str, Any] = {"limit": limit, "offset": offset, "reverse": wish.descending}
+            rows = tx.scan(COLL, index, contains=wish.search, prefix=wish.prefix, where=where, **page)
+            return (*_count(tx, wish), rows)
+
+        return self._storage.read(read)
+
+    def _walk(self, wish: Wish, index: str | None, limit: int, offset: int) -> tuple[int, bool, Rows]:
+        """Row by row, where the storage has no filter for the wish."""
+        found: Rows = []
+        passed = 0
+        for at in range(0, MAX_WALKED, SLICE):
+            rows = self._storage.read(
+                lambda tx, at=at: tx.scan(COLL, index, limit=SLICE, offset=at, reverse=wish.descending)  # type: ignore[misc]
+            )
+            for row in rows:
+                if wish.fits(*row):
+                    passed += 1
+                    if offset < passed <= offset + limit:
+                        found.append(row)
+            if len(rows) < SLICE:
+                return passed, False, found
+            if len(found) == limit:
+                break
+        if wish == Wish(wish.sort, wish.descending, tier="core"):
+            passed = self._storage.read(lambda tx: tx.count(COLL) - tx.count(COLL, "paid_tier"))
+            return passed, len(found) < limit and offset + len(found) < passed, found
+        return passed, True, found
+
+    def _by_tier(self, wish: Wish, limit: int, offset: int) -> tuple[int, bool, Rows]:
+        """Rows in core are in no index of tiers: they come before it, in the order of their keys."""
+
+        def paid(offset: int, limit: int) -> Rows:
+            page: dict[str, Any] = {"limit": limit, "offset": offset, "reverse": wish.descending}
+            return self._storage.read(
+                lambda tx: tx.scan(COLL, "paid_tier", contains=wish.search, prefix=wish.prefix, **page)
+            )
+
+        core = Wish("credit_key", wish.descending, wish.search, wish.type, "core")
+        n = self._storage.read(lambda tx: tx.count(COLL, "paid_tier", contains=wish.search, prefix=wish.prefix))
+        if wish.descending:
+            rows = paid(offset, limit)
+            in_core, capped, rest = self._walk(core, None, limit - len(rows), max(0, offset - n))
+            rows += rest
+        else:
+            in_core, capped, rows = self._walk(core, None, limit, offset)
+            if offset + limit > in_core and not capped:
+                rows = rows + paid(max(0, offset - in_core), limit - len(rows))
+        return in_core + n, capped, rows
+
+
+Span = tuple[str | None, str | None, str | None]
+"""An index (None: the keys), and the first and last value in it."""
+
+
+def _smallest(tx: ReadTx, wish: Wish) -> Span | None:
+    """The smallest part of an index that holds all that match; None when all are large."""
+    spans: list[Span] = []
+    if wish.blocked:
+        spans.append(("blocked_at", None, None))
+    if wish.tier not in {None, "core"}:
+        spans.append(("paid_tier", wish.tier, wish.tier))
+    if wish.type is not None and not (wish.type == "install" and _strangers(tx)):
+        spans.append((None, TYPES[wish.type], TYPES[wish.type] + LAST))
+    spans.append((None, None, None))
+    count, best = min(((tx.count(COLL, *span), n) for n, span in enumerate(spans)), key=lambda found: found)
+    return spans[best] if count <= FEW else None
+
+
+def _strangers(tx: ReadTx) -> int:
+    """Rows whose keys have none of the known prefixes. They count as installs."""
+    return tx.count(COLL) - sum(tx.count(COLL, None, prefix, prefix + LAST) for prefix in TYPES.values())
+
+
+def _count(tx: ReadTx, wish: Wish) -> tuple[int, bool]:
+    """Exact where an index tells; else counted to FEW."""
+    if wish.search:
+        return FEW, True
+    if wish.tier and wish.prefix:
+        count = tx.count(COLL, "paid_tier", wish.tier, wish.tier, prefix=wish.prefix, cap=FEW)
+        return count, count == FEW
+    if wish.tier:
+        return tx.count(COLL, "paid_tier", wish.tier, wish.tier), False
+    return (tx.count(COLL, None, wish.prefix, wish.prefix + LAST) if wish.prefix else tx.count(COLL)), False
+
+
+def _search(tx: ReadTx, text: str, first: str | None) -> tuple[str | None, Rows]:
+    """The end of this piece of the keys, None for the last, and the rows found in it."""
+    edge = tx.scan(COLL, None, first, limit=1, offset=KEYS)
+    end = edge[0][0] if edge else None
+    return end, tx.scan(COLL, None, first, end, limit=FEW + 1, contains=text)

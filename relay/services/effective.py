@@ -1,0 +1,101 @@
+"""The settings in layers: defaults, the file, and on top of them what was saved in the dashboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from relay.config import Config, checked
+from relay.errors import ConfigError
+from relay.services.secrecy import DOTS
+from relay.services.settings_items import has, items, pick
+from relay.settings import Settings
+
+USERINFO = re.compile(r"://[^/?#\s]*@")
+MAX_ENTRIES = 200
+MAX_TEXT = 2048
+
+
+class Layers:
+    """`backends`: the names of the enabled ones, which routing may name."""
+
+    def __init__(self, config: Config, backends: Iterable[str]) -> None:
+        self.file = config.settings
+        self.raw = config.raw
+        self._backends = tuple(backends)
+        self.items = items(self.file, self._backends)
+        self._tree: dict[str, Any] = msgspec.to_builtins(self.file)
+        self._reserve_given = has(self.raw, ("relay", "reserve_threads"))
+
+    def over(self, values: Mapping[str, Any]) -> Settings:
+        """The file's settings with `values` (by dotted key) over them, checked as the file is as a whole.
+
+        Raises ConfigError, each line naming its key."""
+        tree: dict[str, Any] = msgspec.to_builtins(self._tree)
+        if not self._reserve_given and "relay.reserve_threads" not in values:
+            # Nobody has said it: it follows from `threads`.
+            del tree["relay"]["reserve_threads"]
+        for key, value in values.items():
+            item = self.items.get(key)
+            if item is None:
+                raise ConfigError(f"{key}: there is no such setting, or it is set in the file only")
+            _check(key, value)
+            pick(tree, item.path[:-1])[item.path[-1]] = value
+        settings = checked(tree)
+        for task, names in msgspec.structs.asdict(settings.routing).items():
+            for name in names or () if f"routing.{task}" in values else ():
+                if name not in self._backends:
+                    enabled = ", ".join(self._backends) or "none"
+                    raise ConfigError(f"routing.{task}: there is no backend {name!r}. Enabled: {enabled}")
+        return settings
+
+    def fitting(
+        self, values: Mapping[str, Any], newest_first: Iterable[str]
+    ) -> tuple[Settings, dict[str, Any], dict[str, str]]:
+        """What fits, however the file has changed since it was saved: the settings, the values in them, and of each
+        value that was set aside why. Where two contradict each other, the newer one stays."""
+        try:
+            return self.over(values), dict(values), {}
+        except ConfigError:
+            pass
+        settings, kept = self.file, dict[str, Any]()
+        problems: dict[str, str] = dict.fromkeys(newest_first, "")
+        progress = True
+        while progress:
+            progress = False
+            for key in list(problems):
+                try:
+                    settings = self.over({**kept, key: values[key]})
+                except ConfigError as exc:
+                    problems[key] = exc.message
+                else:
+                    kept[key] = values[key]
+                    del problems[key]
+                    progress = True
+        return settings, kept, problems
+
+
+def _check(key: str, value: Any) -> None:
+    """What the file is trusted with and a form is not."""
+    if isinstance(value, list) and len(value) > MAX_ENTRIES:
+        raise ConfigError(f"{key}: at most {MAX_ENTRIES} entries")
+    for text in value if isinstance(value, list) else [value]:
+        if not isinstance(text, str) or key.startswith("prompts."):
+            continue
+        if len(text) > MAX_TEXT or USERINFO.search(text):
+            raise ConfigError(f"{key}: at most {MAX_TEXT} characters, and no user or password in a URL")
+        if DOTS in text:
+            raise ConfigError(f"{key}: the dots stand for something secret; write the whole value, or leave it alone")
+
+
+def blamed(error: ConfigError, keys: Iterable[str]) -> str:
+    """Which of `keys` the complaint is about."""
+    where = error.message.partition(":")[0]
+    known = list(keys)
+    near = [key for key in known if where == key or where.startswith(f"{key}.")]
+    near += [key for key in known if key.startswith(f"{where}.") and key.rpartition(".")[2] in error.message]
+    near += [key for key in known if key.startswith(f"{where}.")]
+    return (near or known or [where])[0]
