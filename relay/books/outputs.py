@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from relay.books import usage
@@ -16,12 +16,12 @@ MAX_LISTED = 50
 
 
 class Output(Struct, omit_defaults=True, gc=False):
-    """`bytes`: the size of the result as JSON, which is in `body`, or in the blob `blob`."""
+    """`bytes`: the size of the result as JSON, which is `body` (put as msgspec.Raw), or in the blob `blob`."""
 
     at: datetime
     task: str
     bytes: int
-    body: msgspec.Raw | None = None
+    body: Any = None
     blob: str | None = None
 
 

@@ -1,8 +1,8 @@
 """Figures per hour and per day, written with what they count.
 
 A process counts into an open row of its own, `o <hour> <process>`. When the hour is over the row is closed: added to
-`h <hour>`, `d <day>` and `t` (of all time) and deleted, in one transaction. So a call writes one small row, no row is hot,
-and whoever adds up closed and open rows sees each call exactly once.
+`h <hour>`, `d <day>` and `t` (of all time) and deleted, in one transaction. So a call writes one small row, no row is
+hot, and whoever adds up closed and open rows sees each call exactly once.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def close_hours(tx: Tx, now: datetime, limit: int = 50) -> int:
 
 
 def rows(tx: ReadTx, kind: str, first: str, last: str) -> dict[str, Usage]:
-    """Hours (`2026-01-31T05`) or days (`2026-01-31`) from `first` to `last`, open rows included; only those with any."""
+    """Hours (`2026-01-31T05`) or days (`2026-01-31`) from `first` to `last` in which anything happened."""
     size = len(first)
     found: dict[str, Usage] = {}
     for key, doc in tx.scan(COLL, None, f"{kind} {first}", f"{kind} {last}", limit=BATCH * 20):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import signal
 import sys
@@ -53,12 +54,26 @@ def _run(places: Places, host: str | None, port: int | None) -> int:
     for note in registry.notes:
         log.warning("settings", note=note)
     core = Core(config, registry, make_data_dir(places.data_dir(config)))
+    logs.configure(core.settings.relay.log_level)
+    core.outside = outside(places, core, host, port)
     # Not closed when this fails: a clean close would make an edit by hand that was refused the new normal.
     core.start()
     try:
         return serve(core, settings.host if host is None else host, settings.port if port is None else port)
     finally:
         core.close()
+
+
+def outside(places: Places, core: Core, host: str | None, port: int | None) -> dict[str, tuple[Any, str]]:
+    """What a flag or the environment says instead of the file, and which of the two."""
+    given = {"relay.host": (host, "RELAY_HOST"), "relay.port": (port, "RELAY_PORT")}
+    if places.data is not None:
+        given["relay.data_dir"] = (str(core.data_dir), "RELAY_DATA_DIR")
+    return {
+        key: (value, "env" if os.environ.get(name) == str(value) else "flag")
+        for key, (value, name) in given.items()
+        if value is not None
+    }
 
 
 def serve(core: Core, host: str, port: int) -> int:

@@ -82,11 +82,12 @@ function Header({ version, current, onSelect, onLogout }) {
 }
 
 const NEXT_THEME = { auto: "light", light: "dark", dark: "auto" };
+const SIGN = { auto: "◐", light: "☀", dark: "☾" };
 
 function ThemeSwitch() {
   const [theme, setTheme] = useTheme();
   return html`<button type="button" class="quiet" title="Colours: automatic, light or dark"
-    onClick=${() => setTheme(NEXT_THEME[theme])}><span class="hidden">Colours: </span>${theme}</button>`;
+    onClick=${() => setTheme(NEXT_THEME[theme])}><span aria-hidden="true">${SIGN[theme]}</span><span class="hidden">Colours: </span>${theme}</button>`;
 }
 
 function Panel({ tab, ...given }) {

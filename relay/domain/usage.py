@@ -23,7 +23,7 @@ class Usage(Struct, omit_defaults=True, gc=False):
     """Sums over a time. A new one is all zeros.
 
     `calls`: calls that ended; of them `failed` without an answer (by code in `errors`), `free` with an answer that cost
-    nothing. `tasks`, `backends`: calls by task, answers by who gave them. `audio_ms`: length of the recordings answered.
+    nothing. `tasks`, `backends`: calls by task, answers by who gave them. `audio_ms`: length of answered recordings.
     `times`: how long answers took, in the buckets of BOUNDS_MS; for calls that somebody waited for.
     `charged`, `refunded`, `granted`, `sold`, `reversed`: credits, as their ledger entries add up. `owed`: credits taken
     back that had been spent, less those forgiven. `orders`: fulfilled ones. `money`, `money_back`: what they cost and

@@ -7,7 +7,9 @@ from typing import Any
 import falcon
 
 from relay.http import errors
+from relay.http.admin.accounts import AdminAccounts
 from relay.http.admin.audit import AuditPage
+from relay.http.admin.books import Books
 from relay.http.admin.callbacks import AdminCallbacks
 from relay.http.admin.codes import AdminCodes
 from relay.http.admin.config import AdminConfig
@@ -15,22 +17,28 @@ from relay.http.admin.connect import Connect
 from relay.http.admin.credits import AdminCredits
 from relay.http.admin.guard import Guard
 from relay.http.admin.hardware import HardwareQueue
+from relay.http.admin.jobs import JobsPage
 from relay.http.admin.keys import AdminKeysPage
 from relay.http.admin.licences import LicenceRows
 from relay.http.admin.meetings import InternalMeetings
+from relay.http.admin.outputs import OutputsPage
+from relay.http.admin.overview import OverviewPage
 from relay.http.admin.packages import AdminPackages
 from relay.http.admin.payments import Payments, Reconcile
 from relay.http.admin.plugins import AdminPlugins
 from relay.http.admin.session import Login, Logout, OpenSessions, Password, Status
 from relay.http.admin.settings import AdminSettings
 from relay.http.admin.testrun import TestRun
+from relay.http.admin.usage import UsagePage
+from relay.http.admin.wipe import WipeAll
 from relay.http.callers import Callers
 from relay.http.context import Context
 from relay.http.metrics import MetricsPage
 from relay.http.openai.audio import Transcriptions
 from relay.http.openai.chat import ChatCompletions
 from relay.http.openai.models import Models
-from relay.http.pages import Assets, Dashboard
+from relay.http.pages.assets import Dashboard, dashboard_files
+from relay.http.pages.front import FrontPage
 from relay.http.pay import Pay
 from relay.http.relay.analyze import Analyze
 from relay.http.relay.checkout import Shop
@@ -60,13 +68,15 @@ def create_app(core: Core) -> falcon.App[Any, Any]:
     _account_routes(app, core, callers)
     _money_routes(app, core, callers)
     _admin_routes(app, core)
+    _figures_routes(app, core)
     _settings_routes(app, core)
-    _page_routes(app)
+    _page_routes(app, core)
     return app
 
 
-def _page_routes(app: App) -> None:
-    assets = Assets()
+def _page_routes(app: App, core: Core) -> None:
+    assets = dashboard_files()
+    app.add_route("/", FrontPage(core, assets))
     dashboard = Dashboard(assets)
     app.add_route("/dashboard", dashboard)
     app.add_route("/dashboard/{build}/{name:path}", dashboard, suffix="file")
@@ -145,7 +155,6 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/keys", admin_keys)
     app.add_route("/admin/keys/{key}", admin_keys, suffix="one")
     app.add_route("/admin/audit", AuditPage(core))
-    app.add_route("/admin/hardware-queue", HardwareQueue(core))
     callbacks = AdminCallbacks(core)
     app.add_route("/admin/callbacks", callbacks)
     app.add_route("/admin/callbacks/{delivery}", callbacks, suffix="one")
@@ -178,9 +187,26 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/{rail}/callback", connect, suffix="callback")
     app.add_route("/admin/{rail}/choose", connect, suffix="choose")
     app.add_route("/admin/{rail}/disconnect", connect, suffix="disconnect")
-    accounts = AdminCredits(core)
-    app.add_route("/admin/credits", accounts)
-    app.add_route("/admin/credits/grant", accounts, suffix="grant")
+    _account_admin_routes(app, core)
+
+
+def _figures_routes(app: App, core: Core) -> None:
+    app.add_route("/admin/dashboard", OverviewPage(core))
+    app.add_route("/admin/hardware-queue", HardwareQueue(core))
+    figures = UsagePage(core)
+    app.add_route("/admin/usage", figures)
+    app.add_route("/admin/dashboard.csv", figures, suffix="csv")
+    jobs = JobsPage(core)
+    app.add_route("/admin/jobs", jobs)
+    app.add_route("/admin/jobs-history", jobs, suffix="history")
+    app.add_route("/admin/job/{job}/details", jobs, suffix="details")
+    app.add_route("/admin/job/{job}/cancel", jobs, suffix="cancel")
+    app.add_route("/admin/job/{job}/refund", jobs, suffix="refund")
+    outputs = OutputsPage(core)
+    app.add_route("/admin/job-output/{job}", outputs, suffix="output")
+    app.add_route("/admin/output-store-stats", outputs, suffix="stats")
+    app.add_route("/admin/output-store-ids", outputs, suffix="ids")
+    app.add_route("/admin/job-outputs", outputs)
 
 
 def _settings_routes(app: App, core: Core) -> None:
@@ -194,3 +220,17 @@ def _settings_routes(app: App, core: Core) -> None:
     app.add_route("/admin/packages/{package}", packages, suffix="one")
     app.add_route("/admin/config", AdminConfig(core))
     app.add_route("/admin/plugins", AdminPlugins(core))
+
+
+def _account_admin_routes(app: App, core: Core) -> None:
+    accounts = AdminCredits(core)
+    app.add_route("/admin/credits", accounts)
+    app.add_route("/admin/credits/grant", accounts, suffix="grant")
+    account = AdminAccounts(core)
+    app.add_route("/admin/credits/{key}", account)
+    for action in ("history", "debit", "tier", "block", "unblock", "move", "erase"):
+        app.add_route(f"/admin/credits/{{key}}/{action}", account, suffix=action)
+    books = Books(core)
+    app.add_route("/admin/books", books)
+    app.add_route("/admin/books/verify", books, suffix="verify")
+    app.add_route("/admin/wipe-all", WipeAll(core))

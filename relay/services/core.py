@@ -13,13 +13,17 @@ import structlog
 
 from relay.books.spaces import PluginSpace
 from relay.config import Config
+from relay.domain.tiers import DERIVED
 from relay.errors import RelayError, boundary
 from relay.loader import Registry, reroute
 from relay.ports.storage import COLLECTIONS, STREAMS, Storage
+from relay.services.account_admin import AccountAdmin
 from relay.services.admin import Admin
 from relay.services.audit import AuditLog
+from relay.services.books_check import BooksCheck
 from relay.services.credits import Credits
 from relay.services.effective import Layers
+from relay.services.erasing import Erasing
 from relay.services.events import Events
 from relay.services.hangups import Hangups
 from relay.services.housekeeping import Chore, Housekeeping
@@ -34,10 +38,11 @@ from relay.services.outputs import Outputs
 from relay.services.policy import Policy
 from relay.services.receipts import Receipts
 from relay.services.settings_book import SettingsBook
-from relay.services.testrun import TestRuns
 from relay.services.tally import Tally
+from relay.services.testrun import TestRuns
 from relay.services.till import Till
 from relay.services.verify import adopt_outside_changes
+from relay.services.wipe import Wipe
 
 log = structlog.get_logger("relay")
 
@@ -80,6 +85,10 @@ class Core:
         self.jobs = Jobs(self.storage, self.meter, self.infer, self.outbox, self.receipts, settings, data_dir)
         self.till = Till(self.storage, self.policy, settings, registry.rails, self.events)
         self.credits = Credits(self.storage, self.policy)
+        self.account_admin = AccountAdmin(self.storage, self.policy)
+        self.erasing = Erasing(self.storage, self.policy, registry.auth)
+        self.wipe = Wipe(self.storage, self.policy, registry.auth, self.jobs)
+        self.books_check = BooksCheck(self.storage)
         self.tally = Tally(self.storage, lambda: sum(slots.waiting for slots in self.infer.slots.values()))
         self.admin = Admin(self.storage, settings.relay.admin_password)
         self.audit = AuditLog(self.storage, settings)
@@ -93,6 +102,7 @@ class Core:
                 Chore("job-holds", self.jobs.sweep),
                 Chore("job-results", self.jobs.prune, every=240),
                 Chore("codes", self.till.discounts.sweep),
+                Chore("books", self.books_check.round),
                 Chore("settings", self.settings_book.refresh),
                 Chore("inbox", self.till.prune, every=240),
                 Chore("usage", self.tally.round),
@@ -125,7 +135,7 @@ class Core:
 
     def _reindex_if_tiers_changed(self) -> None:
         """Sorted columns depend on the tiers; a change of them recomputes every row, in the background."""
-        now = hashlib.sha256(msgspec.json.encode(self.policy.tiers, order="sorted")).hexdigest()
+        now = hashlib.sha256(msgspec.json.encode([DERIVED, self.policy.tiers], order="sorted")).hexdigest()
         before = self.storage.read(lambda tx: tx.get("settings", "tiers"))
         if before == {"sha256": now}:
             return
@@ -147,6 +157,7 @@ class Core:
         self.jobs.stop()
         self.till.stop()
         self.outbox.stop()
+        self.books_check.stop()
         self.housekeeping.stop()
         self.hangups.stop()
         try:

@@ -33,18 +33,18 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 Row = list[Any]
 
-FIGURES = (
+FIGURES = (  # noqa: SIM905
     "at calls charged failed free refunded audio_seconds p50_ms p95_ms queue_max granted sold taken_back orders money"
     " new_accounts tasks backends errors"
 ).split()
-CREDITS = (
+CREDITS = (  # noqa: SIM905
     "credit_key type tier_snapshot remaining purchased total used held owed blocked subscription_expires_at created_at"
     " last_active_at"
 ).split()
-JOBS = (
+JOBS = (  # noqa: SIM905
     "job_id name account task state created_at ended_at charged refunded calls backend model error_code error_message"
 ).split()
-PAYMENTS = (
+PAYMENTS = (  # noqa: SIM905
     "order_id account created_at state kind product amount currency credits rail invoice_id fulfilled_at reversed_at"
     " owed code email"
 ).split()
@@ -52,9 +52,7 @@ EXPORTS = ("usage", "credits", "jobs", "payments")
 
 
 class Exports:
-    def __init__(
-        self, storage: Storage, policy: Policy, of: Figures, clock: Callable[[], datetime] = utcnow
-    ) -> None:
+    def __init__(self, storage: Storage, policy: Policy, of: Figures, clock: Callable[[], datetime] = utcnow) -> None:
         self._storage = storage
         self._policy = policy
         self._figures = of

@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.books import accounts, holds, jobs, orders, outbox, outputs, pieces, subscriptions, work
 from relay.domain.accounts import Account
-from relay.domain.holds import give_back
+from relay.domain.holds import Hold, give_back
 from relay.domain.instants import utcnow
 from relay.domain.ledger import COUNTERS, Draft
 from relay.domain.orders import Order
@@ -91,16 +91,16 @@ class Erasing:
             raise NotFound(f"there is no account {key[:140]}, and nothing is kept about it")
         if row is not None:
             before = facts(row)
-            zero(tx, key, row, self._policy, self._clock(), by)
+            zero(tx, key, row, (), self._policy, self._clock(), by)
         tx.delete(subscriptions.COLL, key)
         record(tx, by, "credits.erase", key, before, None)
         also(tx)
         return True
 
 
-def zero(tx: Tx, key: str, account: Account, policy: Policy, now: datetime, by: By) -> None:
-    """One `adjust` entry that takes back all that the others add up to; then the row goes."""
-    for hold in holds.of_account(tx, key) if account.held else []:
+def zero(tx: Tx, key: str, account: Account, open_holds: Iterable[Hold], policy: Policy, now: datetime, by: By) -> None:
+    """One `adjust` entry that takes back all that the others add up to; then the row goes, and its holds."""
+    for hold in open_holds:
         give_back(account, hold)
         holds.delete(tx, hold)
     changes = {name: -int(getattr(account, name)) for name in COUNTERS if getattr(account, name)}
@@ -126,7 +126,7 @@ def drop_job(tx: Tx, job_id: str, now: datetime) -> int:
     One with very many pieces or answers is ended by the next time.
     """
     row = work.get(tx, job_id)
-    if row is not None and not row.ended:
+    if holds.get(tx, job_id) is not None or (row is not None and not row.ended):
         raise busy()
     left = pieces.delete_all(tx, job_id, limit=PIECES) == PIECES
     answers = outputs.keys_of(tx, job_id)

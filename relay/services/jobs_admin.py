@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from relay.books import audit, holds, jobs, work
-from relay.domain.instants import iso, utcnow
+from relay.domain.instants import utcnow
 from relay.domain.jobs import SERVER_ID, Job
 from relay.errors import BadRequest, CallerError, Conflict, NotFound
 from relay.ports.storage import ReadTx, Storage, Tx
@@ -18,7 +18,7 @@ from relay.services.credits import Credits
 from relay.services.infer import Infer
 from relay.services.jobs import Jobs
 from relay.services.jobs.view import CANCELLED
-from relay.services.jobs_views import call_view, details, hold_row, job_row, task_view, work_row
+from relay.services.jobs_views import call_view, details, job_row, task_view
 from relay.services.outputs import Outputs
 from relay.services.policy import Policy
 
@@ -42,7 +42,11 @@ class Filters(Struct, frozen=True):
         return (
             (self.task is None or job.task == self.task)
             and (self.state is None or jobs.state_of(job) == self.state)
-            and (self.backend is None or job.backend == self.backend or any(a.backend == self.backend for a in job.attempts))
+            and (
+                self.backend is None
+                or job.backend == self.backend
+                or any(a.backend == self.backend for a in job.attempts)
+            )
             and (self.search is None or any(self.search in text.lower() for text in (job_id, job.name, job.account)))
         )
 
@@ -54,7 +58,7 @@ class JobsAdmin:
         policy: Policy,
         infer: Infer,
         background: Jobs,
-        credits: Credits,
+        accounts: Credits,
         outputs: Outputs,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
@@ -62,7 +66,7 @@ class JobsAdmin:
         self._policy = policy
         self._infer = infer
         self._background = background
-        self._credits = credits
+        self._credits = accounts
         self._outputs = outputs
         self._clock = clock
 
@@ -76,7 +80,9 @@ class JobsAdmin:
             for call in slots.snapshot().calls
         }
         running, positions = self._background.live()
-        views = [call_view(call, places.get((call.backend, call.call.job_id)), now) for call in self._infer.running.all()]
+        views = [
+            call_view(call, places.get((call.backend, call.call.job_id)), now) for call in self._infer.running.all()
+        ]
         views += [task_view(job, positions.get(job.id), now) for job in running if not job.over]
         views.sort(key=lambda view: str(view["since"]))
         found = {state: [view for view in views if view["state"] == state] for state in ("processing", "queued")}
@@ -118,7 +124,9 @@ class JobsAdmin:
                 raise NotFound("there is no such job (any more); records are kept for [retention] jobs_days")
             entry = None
             if record is not None and record.entry:
-                entry = next((doc for _, doc in tx.read("ledger", record.account, before=record.entry + 1, limit=1)), None)
+                entry = next(
+                    (doc for _, doc in tx.read("ledger", record.account, before=record.entry + 1, limit=1)), None
+                )
             view = details(job_id, record, hold, row, entry, self._policy.jobs)
             return view | {"outputs": self._outputs.listed(tx, job_id)}
 
@@ -156,15 +164,12 @@ class JobsAdmin:
         job = self._storage.read(lambda tx: jobs.get(tx, job_id))
         if job is None:
             raise NotFound("there is no ended job with this id")
-        return self._credits.refund(
-            job_id,
-            reason=reason,
-            actor=actor,
-            also=lambda tx: audit.record(
-                tx, actor, "jobs.refund", job_id, before="charged", after="refunded", reason=reason, now=self._clock()
-            )
-            and None,
-        )
+
+        def noted(tx: Tx) -> None:
+            now = self._clock()
+            audit.record(tx, actor, "jobs.refund", job_id, before="charged", after="refunded", reason=reason, now=now)
+
+        return self._credits.refund(job_id, reason=reason, actor=actor, also=noted)
 
 
 def _parse(text: str) -> tuple[datetime, str]:

@@ -136,7 +136,9 @@ def details(
             "entry": entry,
             "explanation": explanation(record, hold, entry, free_until, rule),
         },
-        "work": None if row is None else {"state": row.state, "progress": float(row.state == "completed"), "stage": None},
+        "work": None
+        if row is None
+        else {"state": row.state, "progress": float(row.state == "completed"), "stage": None},
     }
 
 
@@ -153,7 +155,9 @@ def explanation(
     """Why the job cost what it cost, in sentences."""
     if record is None or (record.paid_at is None and not record.refunded):
         if hold is not None:
-            return f"One credit is held from {BUCKETS.get(hold.bucket, 'no bucket')}. It is charged with the first answer."
+            return (
+                f"One credit is held from {BUCKETS.get(hold.bucket, 'no bucket')}. It is charged with the first answer."
+            )
         return "Nothing was charged: there was no answer, and the credit that was held went back."
     bucket = (entry or {}).get("bucket") or record.bucket
     said = [f"One credit was taken from {BUCKETS.get(bucket, 'the account')} with the job's first answer"]
@@ -165,9 +169,9 @@ def explanation(
     if record.refunded:
         said.append("The credit was given back since.")
     elif free_until is not None:
-        free = max(0, record.calls - 1)
+        so_far = max(0, record.calls - 1)
         said.append(
-            f"{free} more {'call' if free == 1 else 'calls'} under this job id cost nothing; they are free until"
-            f" {iso(free_until)}, {rule.max_calls} calls in all at most."
+            f"Further calls under this job id are free until {iso(free_until)}, {rule.max_calls} calls in all at most;"
+            f" there {'was' if so_far == 1 else 'were'} {so_far or 'none'} so far."
         )
     return " ".join(said)

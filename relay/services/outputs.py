@@ -101,10 +101,8 @@ class Outputs:
             raise NotFound("no answer of this job is kept; see [outputs] keep and [retention] outputs_days")
         return shown
 
-    def _shown(
-        self, key: str, at: datetime, task: str, body: msgspec.Raw | None, ref: str | None
-    ) -> dict[str, Any] | None:
-        raw = b"" if body is None else bytes(body)
+    def _shown(self, key: str, at: datetime, task: str, body: Any, ref: str | None) -> dict[str, Any] | None:
+        raw = _encode(body)
         if ref is not None:
             try:
                 with self._storage.open_blob(ref) as file:

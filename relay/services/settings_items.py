@@ -72,6 +72,8 @@ FIXED = (
     _item(
         "retention.idempotency_mb", "Retention", "int", "Megabytes of answers kept for repeated requests; oldest go."
     ),
+    _item("outputs.keep", "Retention", "bool", "Whether what calls answered is kept for you to look at."),
+    _item("outputs.max_mb", "Retention", "int", "Megabytes the kept answers may take; the oldest go first."),
     _item("retention.audit_days", "Retention", "int", "How many days it is kept who changed what."),
     _item("reconcile.initial_delay_seconds", "Payments", "int", "Seconds until a new order is looked at first."),
     _item("reconcile.interval_seconds", "Payments", "int", "Seconds between two looks for orders that are due."),

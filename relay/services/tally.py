@@ -14,9 +14,7 @@ from relay.services.usage import HOURS_KEPT_DAYS
 class Tally:
     """`waiting`: how many calls are in line now."""
 
-    def __init__(
-        self, storage: Storage, waiting: Callable[[], int], clock: Callable[[], datetime] = utcnow
-    ) -> None:
+    def __init__(self, storage: Storage, waiting: Callable[[], int], clock: Callable[[], datetime] = utcnow) -> None:
         self._storage = storage
         self._waiting = waiting
         self._clock = clock

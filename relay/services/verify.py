@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +20,13 @@ from relay.domain.jobs import Job
 from relay.domain.ledger import Draft, Entry, Sums, differences, digest
 from relay.errors import BadIdentity, ConfigError
 from relay.identity import check_id
-from relay.ports.storage import ReadTx, Storage, Tx
+from relay.ports.storage import Doc, ReadTx, Storage, Tx
 from relay.services.policy import Policy
 
 log = structlog.get_logger("relay.books")
 PAGE = 200
+TRIES = 3
+BROKEN = "broken"
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,19 +36,19 @@ def verify(storage: Storage, progress: Callable[[int, int], None] = lambda _done
     Each account is checked in a consistent view of its own, so this runs beside live traffic.
     """
     different, entries, done = [], 0, 0
-    keys = storage.read(lambda tx: set(tx.partitions("ledger")))
-    keys |= {hold.account for hold in storage.read(lambda tx: holds.page(tx, limit=10_000))}
+    holders = all_holders(storage)
+    keys = storage.read(lambda tx: set(tx.partitions("ledger"))) | holders
     total = storage.read(lambda tx: tx.count(accounts.COLL))
     for page in _pages(storage):
         for key in page:
             keys.discard(key)
-            found, n = storage.read(lambda tx, key=key: _check(tx, key))  # type: ignore[misc]
+            found, n = check_account(storage, key, holders)
             entries += n
             different += [found] if found else []
         done += len(page)
         progress(done, max(done, total))
     for key in sorted(keys):
-        found, n = storage.read(lambda tx, key=key: _check(tx, key))  # type: ignore[misc]
+        found, n = check_account(storage, key, holders)
         entries += n
         different += [found] if found else []
     return {"ok": not different, "accounts": done, "entries": entries, "different": different}
@@ -56,17 +61,107 @@ def _pages(storage: Storage) -> Iterator[list[str]]:
         after = rows[-1][0] + "\0"
 
 
-def _check(tx: ReadTx, key: str) -> tuple[dict[str, Any] | None, int]:
+def all_holders(storage: Storage) -> set[str]:
+    """The accounts that have open holds."""
+    found: set[str] = set()
+    after = ""
+    while page := storage.read(lambda tx, after=after: holds.page(tx, after)):  # type: ignore[misc]
+        found.update(hold.account for hold in page)
+        after = page[-1].job
+    return found
+
+
+def check_account(storage: Storage, key: str, holders: AbstractSet[str]) -> tuple[dict[str, Any] | None, int]:
+    """What differs, None when nothing does; and how many entries there are.
+
+    `holders`: what `all_holders` said a moment ago. Holds are looked through for these, and where the row and its
+    entries differ: an account that got one since does.
+
+    A long history is added up beforehand, a page at a time: entries never change, so what is left for the consistent
+    view is what came since. When the month rolls meanwhile, it begins anew.
+    """
+    for _ in range(TRIES):
+        newest = storage.read(lambda tx: tx.read("ledger", key, limit=1))
+        if not newest or newest[0][0] <= PAGE:
+            break
+        try:
+            begun = storage.read(lambda tx: accounts.get(tx, key) or accounts.new(tx, key, NEVER))
+        except msgspec.ValidationError:
+            break
+        early = _Early(begun.cycle_started_at, newest[0][0], newest[0][1]["hash"], Sums.of(begun))
+        early.whole = _add_pages(storage, key, early)
+        done = storage.read(lambda tx, early=early: _check(tx, key, holders, early))  # type: ignore[misc]
+        if done is not None:
+            return done
+    checked = storage.read(lambda tx: _check(tx, key, holders))
+    assert checked is not None
+    return checked
+
+
+@dataclass(slots=True)
+class _Early:
+    """The entries up to number `newest`, whose hash is `head`, added up for the month `cycle`."""
+
+    cycle: datetime | None
+    newest: int
+    head: str
+    sums: Sums
+    whole: bool = True
+
+
+def _add_pages(storage: Storage, key: str, early: _Early) -> bool:
+    """Add the entries up to `early.newest` to its sums; whether their hashes chain up."""
+    expected, before, count = early.head, early.newest + 1, 0
+    while page := storage.read(lambda tx, before=before: tx.read("ledger", key, before=before, limit=PAGE)):  # type: ignore[misc]
+        expected = _add(page, early.sums, expected)
+        before, count = page[-1][0], count + len(page)
+    return expected == "" and count == early.newest
+
+
+def _add(page: list[tuple[int, Doc]], sums: Sums, expected: str) -> str:
+    """Add entries, newest first; the hash that the next older one must have, BROKEN where the chain is."""
+    for n, doc in page:
+        entry = msgspec.convert(doc, Entry)
+        sums.add(entry)
+        if entry.hash != expected or digest(entry) != entry.hash or entry.n != n:
+            expected = BROKEN
+        elif expected != BROKEN:
+            expected = entry.prev
+    return expected
+
+
+def _check(
+    tx: ReadTx, key: str, holders: AbstractSet[str], early: _Early | None = None
+) -> tuple[dict[str, Any] | None, int] | None:
+    """None: the month has rolled since the early part was added up."""
     try:
         account = accounts.get(tx, key) or accounts.new(tx, key, NEVER)
     except msgspec.ValidationError as exc:
         return {"credit_key": key, "differences": {}, "chain": "whole", "unreadable": str(exc)}, 0
-    sums, chain, n = add_up(tx, key, account)
-    found = differences(account, sums, holds.of_account(tx, key))
+    if early is None:
+        sums, chain, n = add_up(tx, key, account)
+    elif early.cycle != account.cycle_started_at:
+        return None
+    else:
+        sums, chain, n = _add_since(tx, key, account, early)
+    found = differences(account, sums, ())
+    if found or key in holders:
+        found = differences(account, sums, holds.of_account(tx, key))
     if not found and chain:
         return None, n
     what = {name: {"row": row, "ledger": ledger} for name, (row, ledger) in found.items()}
     return {"credit_key": key, "differences": msgspec.to_builtins(what), "chain": "whole" if chain else "broken"}, n
+
+
+def _add_since(tx: ReadTx, key: str, account: Account, early: _Early) -> tuple[Sums, bool, int]:
+    sums, expected, before, count = copy.deepcopy(early.sums), account.head, None, early.newest
+    while True:
+        page = tx.read("ledger", key, before=before, limit=PAGE)
+        fresh = [(n, doc) for n, doc in page if n > early.newest]
+        expected, count = _add(fresh, sums, expected), count + len(fresh)
+        if len(fresh) < PAGE:
+            return sums, early.whole and expected == early.head and count == account.entries, count
+        before = fresh[-1][0]
 
 
 def add_up(tx: ReadTx, key: str, account: Account) -> tuple[Sums, bool, int]:
@@ -74,15 +169,8 @@ def add_up(tx: ReadTx, key: str, account: Account) -> tuple[Sums, bool, int]:
     sums, expected, count = Sums.of(account), account.head, 0
     before: int | None = None
     while page := tx.read("ledger", key, before=before, limit=PAGE):
-        for n, doc in page:
-            entry = msgspec.convert(doc, Entry)
-            sums.add(entry)
-            if entry.hash != expected or digest(entry) != entry.hash or entry.n != n:
-                expected = "broken"
-            elif expected != "broken":
-                expected = entry.prev
-            count += 1
-        before = page[-1][0]
+        expected = _add(page, sums, expected)
+        before, count = page[-1][0], count + len(page)
     return sums, expected == "" and count == account.entries, count
 
 

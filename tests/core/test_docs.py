@@ -11,6 +11,7 @@ from relay.settings import (
     EventSettings,
     JobSettings,
     LimitSettings,
+    PromptSettings,
     ReconcileSettings,
     RelaySettings,
     RetentionSettings,
@@ -65,6 +66,7 @@ OPTIONS = {
     "limits": LimitSettings,
     "retention": RetentionSettings,
     "reconcile": ReconcileSettings,
+    "prompts": PromptSettings,
     "events": EventSettings,
 }
 
@@ -76,7 +78,7 @@ def test_the_settings_file_shows_every_option(section, kind):
     missing = set(kind.__struct_fields__) - shown
     assert not missing, f"[{section}] in plugins.toml does not show {missing}"
     defaults = msgspec.structs.asdict(kind())
-    for name, value in re.findall(r"^# ([a-z_]+) = (\[.*?\]|\S+)", section_of(text, section), re.MULTILINE):
+    for name, value in re.findall(r'^# ([a-z_]+) = (\[.*?\]|".*"|\S+)', section_of(text, section), re.MULTILINE):
         if name in defaults and defaults[name] is not None:
             told = tomllib.loads(f"x = {value}")["x"]
             assert defaults[name] == (tuple(told) if isinstance(told, list) else told), f"the default of {name}"

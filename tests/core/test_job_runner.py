@@ -11,6 +11,7 @@ from relay.services.infer import Infer
 from relay.services.jobs import AnalyzeJob, Jobs, runner
 from relay.services.metrics import Metrics
 from relay.services.outbox import Outbox
+from relay.services.outputs import Outputs
 from relay.services.receipts import Receipts
 from relay.settings import JobSettings, Settings
 from tests.core.books import Books

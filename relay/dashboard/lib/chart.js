@@ -9,7 +9,9 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { compact, day, hour, moment, number } from "./format.js";
 import { colour, onTheme } from "./theme.js";
 
-const HEIGHT = 180;
+const HEIGHT = 170;
+/** Steps of an axis that counts things: there is no half call. */
+const WHOLE = [1, 2, 5].flatMap((n) => Array.from({ length: 12 }, (_, power) => n * 10 ** power)).sort((a, b) => a - b);
 let library = null;
 const loadLibrary = () => (library ??= import("../vendor/uplot.js").then((module) => module.default));
 
@@ -69,7 +71,11 @@ function Figures({ title, at, series, step }) {
 
 const say = (one, n) => (one.format ?? number)(one.values[n] ?? null);
 const label = (iso, step) => (step === "day" ? day(iso) : `${day(iso)}, ${hour(iso)}`);
-const data = (at, series) => [at.map((iso) => Date.parse(iso) / 1000), ...series.map((one) => one.values.map((v) => v ?? null))];
+const data = (at, series) => [
+  at.map((iso) => Date.parse(iso) / 1000),
+  // A bar of nothing would be drawn as a line on the ground.
+  ...series.map((one) => one.values.map((v) => (v === 0 && one.kind === "bars" ? null : (v ?? null)))),
+];
 
 function summary(title, at, series, step) {
   if (!at.length) return `${title}: no figures yet`;
@@ -84,15 +90,16 @@ function options(uPlot, series, step, width, setNear) {
   const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const bars = uPlot.paths.bars({ size: [0.72, 40], radius: 0.15 });
   const first = series[0];
+  const pad = (step === "day" ? 86400 : 3600) / 2; // the first and the last bar are whole
   return {
     width,
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { x: { time: true }, y: { range: (_self, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
+    scales: { x: { time: true, range: (_self, from, to) => [from - pad, to + pad] }, y: { range: (_self, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 64, values: (_self, splits) => splits.map((s) => tick(s, step)) },
-      { ...axis, size: 52, space: 34, values: (_self, splits) => splits.map((s) => (first.axis ?? compact)(s)) },
+      { ...axis, grid: { show: false }, size: 26, space: 64, values: (_self, splits) => splits.map((s) => tick(s, step)) },
+      { ...axis, size: 52, space: 34, incrs: first.format ? undefined : WHOLE, values: (_self, splits) => splits.map((s) => (first.axis ?? compact)(s)) },
     ],
     series: [{}, ...series.map((one) => drawing(one, bars))],
     hooks: { setCursor: [(self) => setNear(self.cursor.idx ?? null)] },
@@ -101,7 +108,7 @@ function options(uPlot, series, step, width, setNear) {
 
 function drawing(one, bars) {
   const stroke = colour(one.colour);
-  if (one.kind === "bars") return { stroke, fill: stroke, paths: bars, points: { show: false } };
+  if (one.kind === "bars") return { stroke, fill: stroke, width: 0, paths: bars, points: { show: false } };
   return { stroke, width: 2, spanGaps: false, points: { size: 5, show: one.values.filter((v) => v != null).length < 12, fill: stroke } };
 }
 

@@ -4,7 +4,8 @@
 //      sort=${query.sort} order=${query.order} onSort=${(sort, order) => setQuery({ sort, order })}
 //      onOpen=${(row) => …} empty="No user matches." of=${useLoad result} />
 //   columns: [{ id, label, cell: (row) => what is shown, sort?: name the server sorts by, number?: true (right-aligned),
-//               opens?: true (its cell is the button that opens the row), first?: "desc" (order of the first click) }]
+//               opens?: true (its cell is the button that opens the row), first?: "desc" (order of the first click),
+//               wraps?: true (long words break anywhere) }]
 //   of: shows loading and failure in place of the rows (optional).
 //   <${Pager} offset limit count capped onOffset=${(offset) => …} />       numbered pages
 //   <${Older} next=${next} first=${!query.before} onNext=${(next) => …} onFirst=${() => …} />    newest first, by cursor
@@ -35,14 +36,15 @@ export function Table({ caption, columns, rows, rowKey, sort, order, onSort, onO
     </div>`;
 }
 
+const side = (column) => (column.number ? "number" : column.wraps ? "wraps" : "");
+
 function Head({ column, sort, order, onSort }) {
-  const side = column.number ? "number" : "";
-  if (!column.sort || !onSort) return html`<th scope="col" role="columnheader" class=${side}>${column.label}</th>`;
+  if (!column.sort || !onSort) return html`<th scope="col" role="columnheader" class=${side(column)}>${column.label}</th>`;
   const now = sort === column.sort;
   const rising = now ? order !== "desc" : column.first !== "desc";
   const next = now ? (rising ? "desc" : "asc") : (column.first ?? "asc");
   const said = now ? (rising ? "ascending" : "descending") : "none";
-  return html`<th scope="col" role="columnheader" class=${side} aria-sort=${said}>
+  return html`<th scope="col" role="columnheader" class=${side(column)} aria-sort=${said}>
     <button type="button" class="sort" onClick=${() => onSort(column.sort, next)}>
       ${column.label}<span class="arrow" aria-hidden="true">${now ? (rising ? "▲" : "▼") : ""}</span>
     </button>
@@ -57,7 +59,7 @@ function Row({ row, columns, onOpen }) {
   };
   return html`<tr role="row" class=${onOpen ? "opens" : ""} onClick=${onOpen ? open : undefined}>
     ${columns.map(
-      (column) => html`<td key=${column.id} role="cell" class=${column.number ? "number" : ""} data-label=${column.label}>
+      (column) => html`<td key=${column.id} role="cell" class=${side(column)} data-label=${column.label}>
         ${column.opens && onOpen
           ? html`<button type="button" class="link" onClick=${() => onOpen(row)}>${column.cell(row)}</button>`
           : column.cell(row)}

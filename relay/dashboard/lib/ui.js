@@ -23,7 +23,7 @@ export function Time({ at }) {
 export const Badge = ({ kind = "muted", children }) => html`<span class=${`badge ${kind}`}>${children}</span>`;
 
 export function Figure({ label, value, note, href, kind = "" }) {
-  const inside = html`<span class="label">${label}</span><strong>${value}</strong><span class="note">${note}</span>`;
+  const inside = html`<span class="label">${label}</span><strong class=${String(value).length > 11 ? "long" : ""}>${value}</strong><span class="note">${note}</span>`;
   return href
     ? html`<a class=${`figure ${kind}`} href=${href}>${inside}</a>`
     : html`<div class=${`figure ${kind}`}>${inside}</div>`;
@@ -113,10 +113,22 @@ export function Select({ label, value, options, onChange }) {
 
 export function Copy({ text, label = "Copy" }) {
   const [done, setDone] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard.writeText(text);
+  const copy = async (event) => {
+    // Browsers have no clipboard object on plain http, which is how a relay on a home network is reached.
+    if (navigator.clipboard) await navigator.clipboard.writeText(text);
+    else copyBySelection(text, event.target.parentNode);
     setDone(true);
     setTimeout(() => setDone(false), 2000);
   };
   return html`<button type="button" class="quiet" onClick=${copy} aria-live="polite">${done ? "Copied" : label}</button>`;
+}
+
+function copyBySelection(text, place) {
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "hidden";
+  place.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
 }

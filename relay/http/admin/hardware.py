@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import falcon
 
 from relay.http.answers import answer
+from relay.services.backends_view import backends_view
 from relay.services.core import Core
 
 
@@ -15,11 +14,4 @@ class HardwareQueue:
         self._core = core
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        infer, health = self._core.infer, self._core.infer.breaker.state()
-        backends: list[dict[str, Any]] = [
-            {"name": name, "tasks": sorted(backend.tasks)}
-            | infer.slots[name].snapshot().view()
-            | {"health": health[name]}
-            for name, backend in self._core.registry.backends.items()
-        ]
-        answer(resp, {"ok": True, "backends": backends})
+        answer(resp, {"ok": True, "backends": backends_view(self._core)})

@@ -25,6 +25,13 @@ TAGS = {
     "Users": "For the holder of the operator key.",
     "Payment services": "What they call.",
     "Operator": "For the operator: with the session of the dashboard, or a scoped key.",
+    "Operator: figures": "Overview, usage, queues, books.",
+    "Operator: accounts": "Accounts and their credits.",
+    "Operator: jobs": "Jobs, what they answered, and trying backends.",
+    "Operator: money": "Orders, payment services, codes, packages, messages.",
+    "Operator: settings": "Settings, prompts, plugins.",
+    "Operator: meetings": "The operator's own recordings.",
+    "Operator: who may come in": "Sessions, keys, the log of changes.",
 }
 ID = r"^[A-Za-z0-9._:@-]{1,128}$"
 NAMES = {

@@ -30,7 +30,6 @@ OPERATIONS: Operations = {
     **admin_house.OPERATIONS,
 }
 COVERED = ("/relay/", "/pay/", "/metrics", "/admin/")
-CALLBACK = "/admin/{rail}/callback"
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 CONVERTER = re.compile(r":[a-z]+(\([^)]*\))?}")
 
@@ -211,7 +210,7 @@ def _header(name: str) -> Json:
 
 def _security(route: Route, operation: Operation) -> list[Json]:
     method, path = route
-    if operation.who == "anybody" or path in OPEN or path == CALLBACK:
+    if operation.who == "anybody" or path in OPEN:
         return []
     if operation.who == "caller":
         return common.CALLER

@@ -12,11 +12,11 @@ const WORDS = ["q", "account", "task", "state", "backend", "from", "to"];
 const NONE = Object.fromEntries([...WORDS, "before"].map((word) => [word, null]));
 
 const COLUMNS = [
-  { id: "job", label: "Job", opens: true, cell: (row) => row.name || row.job_id },
-  { id: "account", label: "Account", cell: (row) => html`<${Account} name=${row.account} />` },
+  { id: "job", label: "Job", opens: true, wraps: true, cell: (row) => row.name || row.job_id },
+  { id: "account", label: "Account", wraps: true, cell: (row) => html`<${Account} name=${row.account} />` },
   { id: "task", label: "Task", cell: (row) => row.task ?? "–" },
   { id: "state", label: "State", cell: (row) => html`<${State} of=${row.state} />` },
-  { id: "backend", label: "Backend", cell: (row) => [row.backend, row.model].filter(Boolean).join(" · ") || "–" },
+  { id: "backend", label: "Backend", wraps: true, cell: (row) => [row.backend, row.model].filter(Boolean).join(" · ") || "–" },
   { id: "charged", label: "Charged", number: true, cell: (row) => `${number(row.charged)}${row.refunded ? " (given back)" : ""}` },
   { id: "ended", label: "Ended", cell: (row) => html`<${Time} at=${row.ended_at ?? row.created_at} />` },
   { id: "error", label: "What went wrong", cell: (row) => (row.error ? html`<span class="problem" title=${row.error.message}>${row.error.code}</span>` : "–") },

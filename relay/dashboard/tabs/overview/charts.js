@@ -48,6 +48,13 @@ function charts(rows) {
     },
     { title: "Longest queue", series: [{ label: "Calls waiting", colour: "series-3", kind: "bars", values: of((row) => row.queue_max) }] },
     ...takings(rows),
+    {
+      title: "Credits sold and granted",
+      series: [
+        { label: "Sold", colour: "accent", kind: "bars", values: of((row) => row.sold) },
+        { label: "Granted", colour: "series-2", kind: "line", values: of((row) => row.granted) },
+      ],
+    },
   ];
 }
 

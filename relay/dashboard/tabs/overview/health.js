@@ -36,7 +36,7 @@ export function Backends({ backends, queue }) {
             ${number(one.running)} of ${plural(one.max_concurrent, "place")} at work, ${number(one.waiting)} waiting
             ${one.estimate_seconds > 1 ? `, about ${seconds(one.estimate_seconds)} for the next` : ""}
           </p>
-          ${trouble(one.health) && html`<p class="problem">${trouble(one.health)}</p>`}
+          ${trouble(one.health) && html`<p class=${kind === "ok" ? "muted" : "problem"}>${kind === "ok" ? "last trouble: " : ""}${trouble(one.health)}</p>`}
         </li>`;
       })}
     </ul>

@@ -1,20 +1,25 @@
 // Values of settings: as text in a field, back again, and in words. No markup.
+// An `input` is what a field holds: text, or for switches, choices of several and "all of them" the value itself.
 
-/** What stands in the field for a value. */
-export function fieldText(setting, value) {
-  if (value === null || value === undefined) return "";
-  if (setting.kind === "list") return Array.isArray(value) ? value.map(String).join("\n") : String(value);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+/** What the field holds for a value. */
+export function inputOf(setting, value) {
+  if (setting.kind === "bool" || severalOf(setting)) return value;
+  if (setting.kind === "list") return value === null ? null : (value ?? []).join("\n");
+  return value === null || value === undefined ? "" : String(value);
 }
 
-/** {value} or {problem} of what was typed. An empty field is null where that means "unlimited" or "not set". */
-export function parse(setting, text) {
-  const trimmed = text.trim();
+/** A list whose order says nothing: any of the choices. Where null is allowed, it is an order of asking. */
+export const severalOf = (setting) => setting.kind === "list" && setting.choices !== null && !setting.unlimited;
+
+/** {value} or {problem} of what a field holds. Empty is null where that means "unlimited" or "not set". */
+export function parse(setting, input) {
+  if (typeof input !== "string") return { value: input };
+  const text = input.trim();
   if (setting.kind === "list") return { value: text.split("\n").map((line) => line.trim()).filter(Boolean) };
-  if (trimmed === "" && setting.unlimited) return { value: null };
-  if (setting.kind === "int") return number(trimmed, /^-?\d{1,15}$/, "a whole number");
-  if (setting.kind === "float") return number(trimmed, /^-?\d{1,15}(\.\d{1,9})?$/, "a number, with a point for decimals");
-  return { value: setting.kind === "long-text" ? text : trimmed };
+  if (text === "" && setting.unlimited) return { value: null };
+  if (setting.kind === "int") return number(text, /^-?\d{1,15}$/, "a whole number");
+  if (setting.kind === "float") return number(text, /^-?\d{1,15}(\.\d{1,9})?$/, "a number, with a point before decimals");
+  return { value: setting.kind === "long-text" ? input : text };
 }
 
 function number(text, pattern, what) {
@@ -23,42 +28,49 @@ function number(text, pattern, what) {
 
 /** A value as a person reads it. */
 export function valueWords(setting, value) {
-  if (value === null || value === undefined) return setting?.unlimited && isCount(setting) ? "unlimited" : "not set";
+  if (value === null || value === undefined) {
+    if (setting?.kind === "list") return "all of them";
+    return setting?.kind === "int" || setting?.kind === "float" ? "unlimited" : "not set";
+  }
   if (value === true) return "on";
   if (value === false) return "off";
-  if (Array.isArray(value)) return value.length ? value.map(wordsOfItem).join(", ") : "none";
-  if (value === "") return "empty";
-  return wordsOfItem(value);
+  if (Array.isArray(value)) return value.length ? value.map(plain).join(", ") : "none";
+  return value === "" ? "empty" : plain(value);
 }
 
-const isCount = (setting) => setting.kind === "int" || setting.kind === "float";
-const wordsOfItem = (item) => (typeof item === "object" && item !== null ? JSON.stringify(item) : String(item));
+const plain = (item) => (typeof item === "object" && item !== null ? JSON.stringify(item) : String(item));
 
 export const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
 
 const SOURCES = {
-  file: "from plugins.toml",
-  dashboard: "set in the dashboard",
+  file: "plugins.toml",
+  dashboard: "the dashboard",
   default: "the default",
-  env: "from the environment",
-  flag: "from the command line",
+  env: "the environment",
+  flag: "the command line",
 };
 export const sourceWords = (source) => SOURCES[source] ?? source;
 
-/** What a reset goes back to, in words. */
+/** What a reset goes back to. */
 export function resetWords(setting) {
-  const kept = setting.file !== null && setting.file !== undefined ? setting.file : setting.default;
-  const where = setting.file !== null && setting.file !== undefined ? "plugins.toml" : "the default";
-  return `back to ${where}: ${valueWords(setting, kept)}`;
+  const inFile = setting.file !== null && setting.file !== undefined;
+  return `${inFile ? "plugins.toml" : "the default"}: ${valueWords(setting, inFile ? setting.file : setting.default)}`;
 }
 
-/** "tiers.pro.monthly_credits" -> "Pro: monthly credits". */
-export function label(key) {
+/** "tiers.pro.monthly_credits" -> "Monthly credits"; the tier stands above. */
+export const label = (key) => capital(key.split(".").at(-1).replaceAll("_", " "));
+
+/** The same where nothing stands above: "Pro: monthly credits". */
+export function fullLabel(key) {
   const parts = key.split(".");
-  const words = (text) => text.replaceAll("_", " ");
-  const last = words(parts.at(-1));
-  if (parts[0] === "tiers" && parts.length === 3) return `${capital(parts[1])}: ${last}`;
-  return capital(last);
+  return `${capital(parts.at(-2) ?? "")}: ${label(key).toLowerCase()}`;
 }
 
-export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** What stands above a setting within its group. */
+export function section(key) {
+  const parts = key.split(".");
+  if (parts[0] === "tiers") return `Tier ${parts[1]}`;
+  return { reconcile: "Looking for payments", renewals: "Renewals", events: "Events", routing: "Order of backends", relay: "Server" }[parts[0]] ?? "";
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

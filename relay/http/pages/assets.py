@@ -1,4 +1,4 @@
-"""The pages for people: `/dashboard` and its files. Everything is read into memory once, at start.
+"""`/dashboard` and its files. Everything is read into memory once, at the first start of an app in a process.
 
 The files hang below a folder named by the hash of them all, so they may be kept for ever and a browser never mixes the
 modules of two versions: a page from before an upgrade gets 404 for what it has not loaded yet, and says so.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import falcon
 
 from relay.errors import NotFound
 
-FOLDER = Path(__file__).parents[1] / "dashboard"
+FOLDER = Path(__file__).parents[2] / "dashboard"
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -87,6 +88,11 @@ class Assets:
         index = files.pop(INDEX).replace(b"{base}", self.base.encode())
         self.index = Page.of(index, TYPES[".html"])
         self.files = {name: Page.of(body, TYPES[Path(name).suffix]) for name, body in files.items()}
+
+
+@cache
+def dashboard_files() -> Assets:
+    return Assets()
 
 
 class Dashboard:

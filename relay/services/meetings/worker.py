@@ -1,0 +1,212 @@
+"""The thread that works on meetings, one at a time: they are long, and paying callers use the same hardware."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from relay import audio
+from relay.books import audit, meetings
+from relay.crash import crash_point
+from relay.domain.meetings import Meeting, Result, Text
+from relay.errors import Conflict, NotFound, RelayError
+from relay.ports.inference import CallContext
+from relay.ports.storage import Storage, Tx
+from relay.services.infer import Infer
+from relay.services.meetings.analysis import Analyser
+from relay.services.meetings.edits import as_text
+from relay.services.meetings.listening import PAUSES
+from relay.services.meetings.run import PIECE_SECONDS, Progress, Run
+from relay.services.meetings.uploads import Uploads
+
+log = structlog.get_logger("relay.meetings")
+MAX_RUN_SECONDS = 7 * 24 * 3600.0
+FULL_PAUSE_SECONDS = 60.0
+"""Before a run is begun again that the storage stopped."""
+
+
+@dataclass
+class Current:
+    """What the thread is at. `cancelled`: a person ended it; the relay's own stop leaves the run to the next start."""
+
+    meeting_id: str
+    ctx: CallContext
+    run: Run | None = None
+    cancelled: bool = False
+
+
+@dataclass
+class Worker:
+    storage: Storage
+    infer: Infer
+    uploads: Uploads
+    analyse: Analyser
+    spool: Path
+    clock: Callable[[], datetime]
+    finished: Callable[[Tx, str, Text, Result], None]
+    """Has a part in the transaction that ends a run."""
+    pauses: tuple[float, ...] = PAUSES
+    piece_seconds: float = PIECE_SECONDS
+    current: Current | None = None
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._work, name="meetings", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._wake.set()
+        if (current := self.current) is not None:
+            current.ctx.cancel()
+        if self._thread is not None:
+            self._thread.join(timeout=20)
+
+    def wake(self, _meeting_id: str = "") -> None:
+        self._wake.set()
+
+    def progress(self, meeting_id: str) -> Progress | None:
+        current = self.current
+        return current.run.progress if current and current.run and current.meeting_id == meeting_id else None
+
+    def cancel(self, meeting_id: str) -> None:
+        """End its run; finished pieces stay. Raises Conflict when it is not being worked on."""
+        current = self.current
+        if current is None or current.meeting_id != meeting_id:
+            raise Conflict("nothing is done with this meeting now", code="not_running")
+        current.cancelled = True
+        current.ctx.cancel()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                waiting = self._next()
+                if waiting is None:
+                    self._wake.wait()
+                    continue
+                self._one(waiting)
+            except Exception:
+                log.exception("meeting_worker_failed")
+                self._stop.wait(FULL_PAUSE_SECONDS)
+
+    def _next(self) -> str | None:
+        """The oldest meeting that has work left."""
+
+        def look(before: str | None) -> tuple[str | None, str | None]:
+            rows = self.storage.read(lambda tx: meetings.page(tx, limit=200, before=before))
+            open_ = [key for key, row in rows if row.state in {"uploaded", "processing"}]
+            return (open_[-1] if open_ else None), (rows[-1][0] if len(rows) == 200 else None)
+
+        found, following = look(None)
+        while following is not None:
+            older, following = look(following)
+            found = older or found
+        return found
+
+    def _one(self, meeting_id: str) -> None:
+        ctx = CallContext(deadline=time.monotonic() + MAX_RUN_SECONDS)
+        self.current = current = Current(meeting_id, ctx)
+        if self._stop.is_set():
+            return
+        try:
+            row = self._begun(meeting_id)
+            current.run = Run(
+                self.storage,
+                self.infer,
+                self.analyse,
+                meeting_id,
+                row,
+                self.spool / f"meeting-{meeting_id}",
+                ctx,
+                self.clock(),
+                self.pauses,
+                self.piece_seconds,
+            )
+            result, listen = current.run.do()
+            crash_point("meetings.run-done")
+            self._end(meeting_id, result, listen)
+        except RelayError as exc:
+            self._failed(current, exc)
+        finally:
+            self.current = None
+
+    def _begun(self, meeting_id: str) -> Meeting:
+        """The recording in the storage, its length known, and the row saying that it is worked on."""
+        row = self._row(meeting_id)
+        audio_ref, duration = row.audio, row.duration
+        if audio_ref is None:
+            duration = audio.probe(self.uploads.path(meeting_id))
+            with self.uploads.opened(meeting_id) as file:
+                audio_ref = self.storage.put_blob(file)
+            crash_point("meetings.audio-stored")
+
+        def begin(tx: Tx) -> Meeting:
+            row = self._get(tx, meeting_id)
+            row.audio, row.duration = audio_ref, duration
+            if not row.run:
+                row.run, row.runs = "r1", 1
+            row.state, row.error = "processing", None
+            meetings.put(tx, meeting_id, row)
+            return row
+
+        row = self.storage.transact(begin)
+        self.uploads.drop(meeting_id)
+        return row
+
+    def _end(self, meeting_id: str, result: Result, listen: str | None) -> None:
+        def end(tx: Tx) -> None:
+            row = self._get(tx, meeting_id)
+            meetings.put_result(tx, meeting_id, result)
+            before = meetings.text(tx, meeting_id)
+            if before is not None and before.run != result.run:
+                meetings.put_text(tx, f"{meeting_id}.{before.run}", before)
+            text = as_text(meeting_id, row, result)
+            meetings.put_text(tx, meeting_id, text)
+            row.state, row.error, row.listen = "ready", None, listen
+            row.duration, row.speakers, row.notes = result.duration, len(result.speakers), result.notes
+            row.version, row.updated_at = row.version + 1, self.clock()
+            self.finished(tx, meeting_id, text, result)
+            meetings.put(tx, meeting_id, row)
+            audit.record(tx, "relay", "meetings.ready", meeting_id, after={"run": result.run}, now=self.clock())
+
+        self.storage.transact(end)
+        log.info("meeting_ready", meeting=meeting_id, run=result.run, seconds=result.duration)
+
+    def _failed(self, current: Current, exc: RelayError) -> None:
+        """The relay's own stop changes nothing: the next start goes on. Everything else is told."""
+        if self._stop.is_set() and not current.cancelled:
+            return
+        code, message = exc.code, exc.message
+        if current.cancelled:
+            code, message = "cancelled", "somebody ended this run; run it again to go on where it was"
+
+        def failed(tx: Tx) -> None:
+            row = meetings.get(tx, current.meeting_id)
+            if row is not None:
+                row.state, row.error = "failed", {"code": code, "message": message[:500]}
+                row.version, row.updated_at = row.version + 1, self.clock()
+                meetings.put(tx, current.meeting_id, row)
+
+        log.warning("meeting_failed", meeting=current.meeting_id, code=code, error=message)
+        try:
+            self.storage.transact(failed)
+        except RelayError:
+            self._stop.wait(FULL_PAUSE_SECONDS)
+
+    def _row(self, meeting_id: str) -> Meeting:
+        return self.storage.read(lambda tx: self._get(tx, meeting_id))
+
+    def _get(self, tx: Tx, meeting_id: str) -> Meeting:
+        row = meetings.get(tx, meeting_id)
+        if row is None:
+            raise NotFound("the meeting was deleted")
+        return row
