@@ -21,6 +21,7 @@ demo: $(VENV)/.installed  ## a recording becomes text, for one credit
 	@$(BIN)/relay demo
 
 test: $(VENV)/.installed $(CLIENTS)  ## all tests
+	@command -v chromium >/dev/null || echo "The browser tests are skipped: they need Debian's chromium (apt-get install chromium)."
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.installed  ## style, types, architecture

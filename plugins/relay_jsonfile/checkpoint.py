@@ -1,13 +1,16 @@
 """Writing the readable files in the background, so that the journal can start anew.
 
-Order: a copy under the lock and a new journal at exactly that point; temporary files; a manifest that accepts
-the old and the new files; renames; the final manifest; old journals away. A crash between any two is recovered.
+Order: snapshots under the lock and a new journal at exactly that point; the ends of the logs; temporary files; a
+manifest that accepts the old and the new files; renames; the final manifest; old journals away. A crash between any
+two is recovered.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -16,23 +19,38 @@ from relay.api import crash_point
 
 from .files import make_dir, put_in_place, sync_dir, write_temp
 from .journal import now, old_journals
-from .layout import document_file, encode_document, encode_rows, file_of, lines
+from .layout import document_file, encode_document, encode_rows, file_of, lines, rows_file, sliced
+from .log_write import LogWrite
 from .manifest import FileState, Manifest, StreamState, save_manifest
+from .pace import Pace
+from .snapshot import Snapshot
 from .stream import Stream
-from .table import Snapshot
 from .writer import Rotation
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a checkpoint has to write, and how: `lock` is the memory's, `pace` is called between pieces."""
+
+    snapshots: Sequence[Snapshot]
+    logs: Sequence[LogWrite]
+    lock: threading.Lock
+    pace: Pace
+
+
 def write_checkpoint(
-    data_dir: Path, old: Manifest, snapshots: Sequence[Snapshot], rotation: Rotation, streams: Mapping[str, Stream]
+    data_dir: Path, old: Manifest, work: Work, rotation: Rotation, streams: Mapping[str, Stream]
 ) -> Manifest:
     """Write what changed since `old`; returns the new manifest. Raises OSError with `old` still in force."""
+    logs = {log.table.spec.name: log for log in work.logs}
+    for log in work.logs:
+        log.write(work.pace)
     changing: dict[str, FileState] = {}
-    for snapshot in snapshots:
-        changing |= _write_snapshot(data_dir, old, snapshot)
-    heads = {name: _write_heads(data_dir, old, rotation, stream) for name, stream in streams.items()}
+    for snapshot in work.snapshots:
+        changing |= _write_snapshot(data_dir, old, snapshot, work)
+    heads = {name: _write_heads(data_dir, old, rotation, stream, work.pace) for name, stream in streams.items()}
     crash_point("jsonfile.checkpoint-files-written")
-    save_manifest(data_dir, Manifest(old.seq, old.time, {**old.files, **changing}, old.streams))
+    save_manifest(data_dir, Manifest(old.seq, old.time, {**old.files, **changing}, old.streams, old.logs))
     crash_point("jsonfile.checkpoint-announced")
     _put_in_place(data_dir, changing)
     crash_point("jsonfile.checkpoint-renamed")
@@ -42,14 +60,19 @@ def write_checkpoint(
             files.pop(name, None)
         else:
             files[name] = FileState(state.next, state.rows)
-    new = Manifest(rotation.seq, now(), files, {**old.streams, **heads})
+    for name in logs:
+        files.pop(rows_file(name), None)
+    new_logs = {**old.logs, **{name: log.segments for name, log in logs.items()}}
+    new = Manifest(rotation.seq, now(), files, {**old.streams, **heads}, new_logs)
     save_manifest(data_dir, new)
     crash_point("jsonfile.checkpoint-manifest-written")
+    for log in work.logs:
+        log.settle(work.lock)
     remove_outdated(data_dir, new)
     return new
 
 
-def _write_snapshot(data_dir: Path, old: Manifest, snapshot: Snapshot) -> dict[str, FileState]:
+def _write_snapshot(data_dir: Path, old: Manifest, snapshot: Snapshot, work: Work) -> dict[str, FileState]:
     """Temporary files of one collection, as what the manifest will say of them."""
     spec = snapshot.spec
     changing: dict[str, FileState] = {}
@@ -61,13 +84,14 @@ def _write_snapshot(data_dir: Path, old: Manifest, snapshot: Snapshot) -> dict[s
 
     if spec.layout != "files":
         name = file_of(spec)
-        items = ((key, snapshot.rows[key]) for key in snapshot.keys)
-        note(name, write_temp(data_dir / name, encode_rows(spec, items)), len(snapshot.keys))
+        chunks = encode_rows(spec, snapshot.slices(work.lock))
+        note(name, write_temp(data_dir / name, chunks, work.pace), snapshot.count)
         return changing
     make_dir(data_dir / file_of(spec))
     for key in sorted(snapshot.changed):
         name = document_file(spec, key)
-        raw = snapshot.rows.get(key)
+        with work.lock:
+            raw = snapshot.document(key)
         note(name, None if raw is None else write_temp(data_dir / name, [encode_document(raw)]), 1)
     return changing
 
@@ -91,7 +115,7 @@ def _put_in_place(data_dir: Path, changing: Mapping[str, FileState]) -> None:
         sync_dir(directory)
 
 
-def _write_heads(data_dir: Path, old: Manifest, rotation: Rotation, stream: Stream) -> StreamState:
+def _write_heads(data_dir: Path, old: Manifest, rotation: Rotation, stream: Stream, pace: Pace) -> StreamState:
     """A heads file per checkpoint: the old one stays valid until the new manifest is there."""
     lengths, heads = rotation.lengths[stream.name], rotation.heads[stream.name]
     before = old.streams.get(stream.name)
@@ -99,7 +123,8 @@ def _write_heads(data_dir: Path, old: Manifest, rotation: Rotation, stream: Stre
         return before
     make_dir(stream.directory)
     path = stream.directory / f"heads-{rotation.seq}.json"
-    digest = write_temp(path, lines((partition, msgspec.json.encode(head)) for partition, head in heads.items()))
+    items = iter([(partition, msgspec.json.encode(head)) for partition, head in heads.items()])
+    digest = write_temp(path, lines(sliced(items)), pace)
     put_in_place(path)
     sync_dir(stream.directory)
     return StreamState(lengths, len(heads), str(path.relative_to(data_dir)), digest)
@@ -114,4 +139,17 @@ def remove_outdated(data_dir: Path, manifest: Manifest) -> None:
         for path in (data_dir / name).glob("heads-*.json"):
             if str(path.relative_to(data_dir)) != state.heads:
                 path.unlink()
+    for name, segments in manifest.logs.items():
+        remove_segments(data_dir / name, segments)
+        if rows_file(name) not in manifest.files:
+            (data_dir / rows_file(name)).unlink(missing_ok=True)
     sync_dir(data_dir)
+
+
+def remove_segments(directory: Path, segments: Collection[int]) -> None:
+    """Delete the segments of a log that are not among these, and their side files."""
+    for path in sorted(directory.glob("[0-9]*.json*")):
+        number = path.name.partition(".")[0]
+        if number.isdigit() and int(number) not in segments:
+            path.unlink()
+            crash_point("jsonfile.compact-removed")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from relay.api import StorageFull, StorageUnavailable
 
 TEMP = ".tmp"
+SYNC_BYTES = 4 * 1024 * 1024
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -59,14 +60,23 @@ def sync_dir(path: Path) -> None:
     sync_file(path)
 
 
-def write_temp(path: Path, chunks: Iterable[bytes]) -> str:
-    """Write `path` + ".tmp" durably and return its SHA-256 in hex. Rename it with `put_in_place`."""
+def write_temp(path: Path, chunks: Iterable[bytes], pause: Callable[[], None] = lambda: None) -> str:
+    """Write `path` + ".tmp" durably and return its SHA-256 in hex. Rename it with `put_in_place`.
+
+    `pause` is called after every chunk. The disk gets a large file in parts, so that others need not wait long.
+    """
     digest = hashlib.sha256()
     fd = open_file(temp_of(path), os.O_WRONLY | os.O_TRUNC)
+    unsynced = 0
     try:
         for chunk in chunks:
             digest.update(chunk)
             write_all(fd, chunk)
+            unsynced += len(chunk)
+            if unsynced > SYNC_BYTES:
+                data_sync(fd)
+                unsynced = 0
+            pause()
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -30,28 +30,41 @@ class _EditedKeys(msgspec.Struct):
 
 def file_of(spec: Collection) -> str:
     """The collection's file under the data directory; for the layout `files` its directory."""
-    return spec.name if spec.layout == "files" else f"{spec.name}.json"
+    return spec.name if spec.layout == "files" else rows_file(spec.name)
+
+
+def rows_file(name: str) -> str:
+    """Of a log: the file an older version kept it in."""
+    return f"{name}.json"
 
 
 def document_file(spec: Collection, key: str) -> str:
     return f"{spec.name}/{key}.json"
 
 
-def lines(items: Iterable[tuple[str, bytes]], opening: bytes = b"{\n", closing: bytes = b"\n}\n") -> Iterator[bytes]:
-    """A JSON object with one `"key":value` per line, in bounded chunks."""
-    rest = iter(items)
+def lines(
+    slices: Iterable[list[tuple[str, bytes]]], opening: bytes = b"{\n", closing: bytes = b"\n}\n"
+) -> Iterator[bytes]:
+    """A JSON object with one `"key":value` per line, in a chunk for every slice."""
     start = opening
-    while chunk := list(islice(rest, LINES)):
-        yield start + b",\n".join([b"%b:%b" % (_encode(key), raw) for key, raw in chunk])
-        start = b",\n"
+    for items in slices:
+        if items:
+            yield start + b",\n".join([b"%b:%b" % (_encode(key), raw) for key, raw in items])
+            start = b",\n"
     yield closing if start == b",\n" else opening + closing.lstrip(b"\n")
 
 
-def encode_rows(spec: Collection, items: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+def sliced(items: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    rest = iter(items)
+    while some := list(islice(rest, LINES)):
+        yield some
+
+
+def encode_rows(spec: Collection, slices: Iterable[list[tuple[str, bytes]]]) -> Iterator[bytes]:
     if spec.layout == "keys":
-        values = ((key, bytes(msgspec.json.decode(raw, type=_Value).value)) for key, raw in items)
+        values = ([(key, bytes(msgspec.json.decode(raw, type=_Value).value)) for key, raw in rows] for rows in slices)
         return lines(values, b'{"keys":{\n', b"\n}}\n")
-    return lines(items)
+    return lines(slices)
 
 
 def decode_rows(spec: Collection, data: bytes, *, edited: bool) -> dict[str, bytes]:

@@ -35,12 +35,16 @@ class StreamState(msgspec.Struct):
 
 
 class Manifest(msgspec.Struct):
-    """`seq`: the last batch of the journal that the files hold. `files`: by path under the data directory."""
+    """`seq`: the last batch of the journal that the files hold. `files`: by path under the data directory.
+
+    `logs`: of each collection of that layout, the length in bytes of each segment.
+    """
 
     seq: int = 0
     time: str = ""
     files: dict[str, FileState] = {}
     streams: dict[str, StreamState] = {}
+    logs: dict[str, dict[int, int]] = {}
 
     def last_good(self, name: str = "") -> str:
         """The last good state, for a complaint about a damaged file."""

@@ -10,6 +10,7 @@ import msgspec
 
 from relay.api import Collection, StorageFull, StorageUnavailable
 
+from .log import LogTable
 from .overlay import Overlay
 from .stream import Stream
 from .table import Table
@@ -27,7 +28,8 @@ class Commit:
 
     def __init__(self) -> None:
         self.ops: list[bytes] = []
-        self.undo: list[tuple[Table, str, bytes | None]] = []
+        self.undo: list[tuple[Table, str, bytes | None, bytes | None]] = []
+        """Table, key, document before and after."""
         self.appends: list[tuple[Stream, str, int, bytes]] = []
         self._done = False
         self._error: StorageError | None = None
@@ -64,7 +66,7 @@ class Memory:
 
     def __init__(self, data_dir: Path, collections: Sequence[Collection], streams: Sequence[str]) -> None:
         self.lock = threading.Lock()
-        self.tables = {spec.name: Table(spec) for spec in collections}
+        self.tables = {spec.name: _table(spec, data_dir) for spec in collections}
         self.streams = {name: Stream(data_dir / name) for name in streams}
         self.newest: Commit | None = None
         self.waiting: list[Commit] = []
@@ -79,12 +81,12 @@ class Memory:
         for coll, writes in tx.writes.items():
             table = self.tables[coll]
             for key, (raw, values, operation) in writes.items():
-                old = table.rows.get(key)
+                old = tx.committed(table, key)
                 if raw == old:
                     continue
                 commit.ops.append(operation)
-                commit.undo.append((table, key, old))
-                table.set(key, raw, values)
+                commit.undo.append((table, key, old, raw))
+                table.set(key, old, raw, values)
         for (name, partition), docs in tx.appends.items():
             stream = self.streams[name]
             head = b'["append",%b,%b' % (_encode(name), _encode(partition))
@@ -103,8 +105,12 @@ class Memory:
     def take_back(self, commits: Iterable[Commit]) -> None:
         """Undo commits, newest first: the lock is held, and none later than these exists."""
         for commit in commits:
-            for table, key, old in reversed(commit.undo):
-                table.set(key, old)
+            for table, key, old, raw in reversed(commit.undo):
+                table.set(key, raw, old)
             for stream, partition, _, _ in reversed(commit.appends):
                 stream.pop(partition)
         self.newest = None
+
+
+def _table(spec: Collection, data_dir: Path) -> Table:
+    return LogTable(spec, data_dir / spec.name) if spec.layout == "log" else Table(spec)

@@ -28,6 +28,8 @@ class Overlay(View):
         table = self._table(coll)
         if table.strict:
             table.check(key, doc)
+        if table.places:
+            self.committed(table, key)  # its old values must be known to leave the indexes
         raw = _encode(doc)
         operation = b'["put",%b,%b,%b]' % (table.name, _encode(key), raw)
         values: Values = ()
@@ -46,7 +48,10 @@ class Overlay(View):
         self.put(coll, key, doc)
 
     def delete(self, coll: str, key: str) -> None:
-        operation = b'["delete",%b,%b]' % (self._table(coll).name, _encode(key))
+        table = self._table(coll)
+        if table.places:
+            self.committed(table, key)
+        operation = b'["delete",%b,%b]' % (table.name, _encode(key))
         self.writes.setdefault(coll, {})[key] = (None, (), operation)
 
     def append(self, stream: str, partition: str, doc: Document) -> int:
@@ -75,7 +80,7 @@ class Overlay(View):
 
     def _raw(self, table: Table, key: str) -> bytes | None:
         own = self.writes.get(table.spec.name)
-        return own[key][0] if own and key in own else table.rows.get(key)
+        return own[key][0] if own and key in own else self.committed(table, key)
 
     def _check_kinds(self, table: Table, values: Values) -> None:
         """All values of one index are ints, or all are text: a mixture has no order."""

@@ -15,9 +15,11 @@ import msgspec
 from relay.api import Collection, ConfigError
 
 from . import journal
-from .checkpoint import remove_outdated
+from .checkpoint import remove_outdated, remove_segments
 from .files import TEMP, sync_file
 from .layout import decode_document, decode_rows, document_file, document_files, file_of
+from .log import LogTable
+from .log_files import LogDamaged, LogFiles
 from .manifest import Manifest, StreamState, damaged, load_manifest
 from .memory import Memory
 from .replay import Replay
@@ -53,6 +55,9 @@ class Recovery:
 
     def _load_table(self, spec: Collection) -> None:
         table = self._memory.tables[spec.name]
+        if isinstance(table, LogTable) and spec.name in self.manifest.logs:
+            self._load_log(table)
+            return
         files = document_files(self._dir / spec.name) if spec.layout == "files" else [self._dir / file_of(spec)]
         rows: dict[str, bytes] = {}
         for path in files:
@@ -68,6 +73,12 @@ class Recovery:
         if spec.name in self.outside:
             table.stale = True
             table.changed |= rows.keys() if spec.layout == "files" else set()
+
+    def _load_log(self, table: LogTable) -> None:
+        try:
+            table.load_segments(self.manifest.logs[table.spec.name])
+        except LogDamaged as exc:
+            raise damaged(exc.path, exc.why, self.manifest.last_good()) from exc
 
     def _read_file(self, spec: Collection, path: Path) -> dict[str, bytes]:
         name = str(path.relative_to(self._dir))
@@ -140,10 +151,11 @@ class Recovery:
         for stream in self._memory.streams.values():
             known = stream.name in self.manifest.streams or stream.name in self._replay.appended
             if not known and any(path.stat().st_size for _, path in _segments(stream)):
-                raise ConfigError(
-                    f"{stream.directory} holds entries, but checkpoint.json does not know of them, or is missing. "
-                    "Nothing was changed. Put checkpoint.json back (from a backup of the data directory)"
-                )
+                raise _lost(stream.directory)
+        for name, table in self._memory.tables.items():
+            known = name in self.manifest.logs or name in self._replay.changed or bool(table.rows)
+            if isinstance(table, LogTable) and not known and any(table.files.directory.glob("[0-9]*.jsonl")):
+                raise _lost(table.files.directory)
 
     def tidy(self) -> None:
         """Cut the torn end off the journal, cut segments to the checkpoint, remove leftovers."""
@@ -158,12 +170,32 @@ class Recovery:
                     path.unlink()
                 else:
                     os.truncate(path, stream.lengths[number - 1])
+        for table in self._memory.tables.values():
+            if isinstance(table, LogTable):
+                _tidy_log(table.files)
         folders = [spec.name for spec in (table.spec for table in self._memory.tables.values())]
         for folder in (self._dir, *(self._dir / name for name in [*folders, *self._memory.streams])):
             for leftover in folder.glob(f"*.json{TEMP}"):
                 leftover.unlink()
         if not self._fresh:
             remove_outdated(self._dir, self.manifest)
+
+
+def _lost(directory: Path) -> ConfigError:
+    return ConfigError(
+        f"{directory} holds entries, but checkpoint.json does not know of them, or is missing. "
+        "Nothing was changed. Put checkpoint.json back (from a backup of the data directory)"
+    )
+
+
+def _tidy_log(files: LogFiles) -> None:
+    """Cut off what a checkpoint was writing when it was interrupted; the journal has it."""
+    remove_segments(files.directory, files.segments)
+    for number, length in files.segments.items():
+        path = files.segment(number)
+        if (extra := path.stat().st_size - length) > 0:
+            log.warning("%s: dropped %d bytes of a checkpoint that was never finished", path, extra)
+            os.truncate(path, length)
 
 
 def _segments(stream: Stream) -> list[tuple[int, Path]]:

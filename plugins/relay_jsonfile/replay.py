@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from relay.api import ConfigError, StorageUnavailable
+
 from .journal import Batch, decode_line, lines_of
 from .manifest import Manifest, damaged
 from .memory import Memory
@@ -19,6 +21,7 @@ class Replay:
         self._manifest = manifest
         self.seq = manifest.seq
         self.appended: set[str] = set()
+        self.changed: set[str] = set()
         self.torn: tuple[Path, int, int] | None = None
 
     def run(self, paths: list[Path]) -> None:
@@ -45,6 +48,8 @@ class Replay:
                 raise self._damaged(path, f"batch {self.seq + 1} is missing: batch {batch.seq} is at byte {offset}")
             try:
                 self._apply(batch)
+            except StorageUnavailable as exc:
+                raise ConfigError(f"{exc.message}. Nothing was changed") from exc
             except (KeyError, IndexError, ValueError, TypeError, msgspec.DecodeError) as exc:
                 raise self._damaged(path, f"batch {batch.seq} at byte {offset} cannot be used: {exc}") from exc
             self.seq = batch.seq
@@ -57,7 +62,9 @@ class Replay:
             elif name not in self._memory.tables:
                 raise ValueError(f"collection {name!r} is unknown; start the version of the relay that wrote it")
             elif kind in {"put", "delete"}:
-                self._memory.tables[name].set(key, bytes(op[3]) if kind == "put" else None)
+                table = self._memory.tables[name]
+                table.set(key, table.stored(key), bytes(op[3]) if kind == "put" else None)
+                self.changed.add(name)
             else:
                 raise ValueError(f"{kind!r} is not an operation")
 

@@ -13,13 +13,16 @@ from typing import BinaryIO, TypeVar
 from relay.api import Collection, ConfigError, ReadTx, StorageFull, StorageUnavailable, Tx
 
 from .blobs import Blobs
-from .checkpoint import write_checkpoint
+from .checkpoint import Work, write_checkpoint
 from .files import make_dir, storage_error
 from .journal import Journal
 from .lockfile import take_lock
+from .log import LogTable
+from .log_write import LogWrite
 from .manifest import Manifest, load_manifest
 from .memory import WAIT_SECONDS, Commit, Memory
 from .overlay import Overlay
+from .pace import REST, Pace
 from .recovery import Recovery
 from .view import Loaded, NotInMemory, View
 from .writer import Rotation, Writer
@@ -102,7 +105,7 @@ class JSONFileStorage:
         """
         if self._inside == threading.get_ident():
             raise RuntimeError("a transaction was started inside a transaction; use the one that is open")
-        loaded: Loaded = {}
+        loaded = Loaded()
         for tries_left in range(RERUNS, -1, -1):
             seen: Commit | None = None
             try:
@@ -204,36 +207,40 @@ class JSONFileStorage:
         writer = self._writer
         return {"batches": writer.batches, "commits": writer.commits, "write_seconds": writer.write_seconds}
 
-    def checkpoint(self) -> None:
-        """Bring the readable files up to now and start a new journal. Raises StorageFull, StorageUnavailable."""
-        with self._checkpoint_lock:
-            self._checkpoint()
+    def checkpoint(self, *, rest: float = 0) -> None:
+        """Bring the readable files up to now and start a new journal. Raises StorageFull, StorageUnavailable.
 
-    def _checkpoint(self) -> None:
+        `rest`: pauses, as a multiple of the time worked between them.
+        """
+        with self._checkpoint_lock:
+            self._checkpoint(Pace(rest))
+
+    def _checkpoint(self, pace: Pace) -> None:
         """The caller holds the checkpoint lock."""
         rotation = Rotation()
         with self._memory.lock:
             self._memory.check_writable(appends=False)
-            tables = [table for table in self._memory.tables.values() if table.changed or table.stale]
-            snapshots = [table.snapshot() for table in tables]
+            tables = [table for table in self._memory.tables.values() if table.dirty]
+            logs = [LogWrite(table) for table in tables if isinstance(table, LogTable)]
+            snapshots = [table.snapshot() for table in tables if not isinstance(table, LogTable)]
             self._hand_over()
             self._writer.queue.put(rotation)
         try:
             rotation.wait()
-            if not snapshots and rotation.seq == self._manifest.seq:
+            if not tables and rotation.seq == self._manifest.seq:
                 return
             self._sync_segments(rotation)
-            self._manifest = write_checkpoint(self._dir, self._manifest, snapshots, rotation, self._memory.streams)
+            work = Work(snapshots, logs, self._memory.lock, pace)
+            self._manifest = write_checkpoint(self._dir, self._manifest, work, rotation, self._memory.streams)
         except Exception as exc:
             with self._memory.lock:
-                for table, snapshot in zip(tables, snapshots, strict=True):
-                    table.changed |= snapshot.changed
-                    table.stale = True
+                for table in tables:
+                    table.release(kept=False)
             self._manifest = load_manifest(self._dir) or self._manifest
             raise storage_error(exc, "the checkpoint failed; the journal keeps everything") from exc
         with self._memory.lock:
             for table in tables:
-                table.stale = False
+                table.release(kept=True)
 
     def _sync_segments(self, rotation: Rotation) -> None:
         """After a failed fsync the system may call lost pages written, so nothing may rely on them."""
@@ -257,7 +264,7 @@ class JSONFileStorage:
             if self._closing.is_set():
                 return
             try:
-                self.checkpoint()
+                self.checkpoint(rest=REST)
             except (StorageFull, StorageUnavailable) as exc:
                 log.error("%s", exc.message)  # noqa: TRY400 - the operator needs the reason, not our stack
                 self._closing.wait(RETRY_SECONDS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,19 +11,12 @@ from sortedcontainers import SortedList
 from relay.api import Collection, Document, IndexValue
 
 from .index import Index
+from .search import KeySearch
+from .snapshot import Snapshot
 
 Values = tuple[IndexValue | None, ...]
 KEY_BYTES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A collection at one moment: documents, keys in order, and the keys changed since the last snapshot."""
-
-    spec: Collection
-    rows: dict[str, bytes]
-    keys: list[str]
-    changed: set[str]
+_NO_PLACES: Mapping[str, int] = {}
 
 
 class Table:
@@ -35,9 +27,12 @@ class Table:
         self.name = msgspec.json.encode(spec.name)
         self.fields = tuple(dict.fromkeys(spec.indexes + spec.blobs))
         self.rows: dict[str, bytes] = {}
+        self.places: Mapping[str, int] = _NO_PLACES
+        """Where documents that are not in `rows` are on disk; only the layout `log` has any."""
         self.keys = Index()
         self.indexes = {field: Index() for field in self.fields}
-        self.strict = spec.layout != "rows"
+        self.search: KeySearch | None = None
+        self.strict = spec.layout in {"keys", "files"}
         self.known_kinds: set[tuple[type, ...]] = set()
         """Combinations of types that were looked at once and fit."""
         self.kinds: dict[str, type] = {}
@@ -45,6 +40,8 @@ class Table:
         self.changed: set[str] = set()
         self.stale = False
         """The file must be written again though no row changed since the start."""
+        self.reading: Snapshot | None = None
+        """The snapshot that a checkpoint reads: it is told of every row before that changes."""
         self._nothing: Values = (None,) * len(self.fields)
         # Decoding into a Struct of the indexed fields alone skips everything else in the document.
         names = [(f"f{number}", str | int | None, None) for number, _ in enumerate(self.fields)]
@@ -62,21 +59,34 @@ class Table:
 
     def load(self, rows: dict[str, bytes]) -> None:
         """Fill an empty table. Raises TypeError for a document that cannot be indexed."""
-        values = [self.values(raw) for raw in rows.values()]
         self.rows = rows
-        self.keys = Index(rows)
+        self.fill_indexes({key: self.values(raw) for key, raw in rows.items()})
+
+    def fill_indexes(self, values: dict[str, Values]) -> None:
+        self.keys = Index(values)
         for number, field in enumerate(self.fields):
-            entries = [(row[number], key) for key, row in zip(rows, values, strict=True) if row[number] is not None]
+            entries = [(row[number], key) for key, row in values.items() if row[number] is not None]
             self.indexes[field] = Index(entries)
             if entries:
                 self.kinds[field] = type(entries[0][0])
 
-    def set(self, key: str, raw: bytes | None, after: Values | None = None) -> None:
-        """Put a document, or delete it (None). Indexes are touched only where the value changed.
+    def cold(self, key: str) -> int | None:  # noqa: ARG002 - for the layout `log`
+        """Where a document is, when it is not in memory."""
+        return None
+
+    def stored(self, key: str) -> bytes | None:
+        """A document from wherever it is; at the start only, since it may read a file."""
+        return self.rows.get(key)
+
+    @property
+    def dirty(self) -> bool:
+        return self.stale or bool(self.changed)
+
+    def set(self, key: str, old: bytes | None, raw: bytes | None, after: Values | None = None) -> None:
+        """Put a document in place of `old`, or delete it (None). Indexes are touched only where a value changed.
 
         `after`: the document's indexed values, where they are known already.
         """
-        old = self.rows.get(key)
         if self.fields:
             before = self._nothing if old is None else self.values(old)
             if raw is None:
@@ -85,15 +95,21 @@ class Table:
                 after = self.values(raw)
             if before != after:
                 self._reindex(key, before, after)
-        self.changed.add(key)
-        if raw is None:
-            if old is not None:
-                del self.rows[key]
-                self.keys.change(key, key, None)
+        self._store(key, old, raw)
+        if (old is None) == (raw is None):
             return
-        self.rows[key] = raw
-        if old is None:
-            self.keys.change(key, None, key)
+        self.keys.change(key, None if old is None else key, None if raw is None else key)
+        if self.search is not None:
+            self.search.forget(key)
+
+    def _store(self, key: str, old: bytes | None, raw: bytes | None) -> None:
+        if self.reading is not None:
+            self.reading.remember(key, old, raw)
+        self.changed.add(key)
+        if raw is not None:
+            self.rows[key] = raw
+        elif old is not None:
+            del self.rows[key]
 
     def _reindex(self, key: str, before: Values, after: Values) -> None:
         for field, was, now in zip(self.fields, before, after, strict=True):
@@ -122,6 +138,12 @@ class Table:
             raise KeyError(f"collection {self.spec.name} has no index {index!r}")
         return self.indexes[index].sorted()
 
+    def find(self, text: str) -> Iterator[str]:
+        """Keys that hold `text`, letter case ignored, in order."""
+        if self.search is None:
+            self.search = KeySearch()
+        return self.search.find(self.keys.sorted(), text)
+
     def check(self, key: str, doc: Document) -> None:
         """Raises ValueError for a key or a document that the collection's files cannot hold."""
         if self.spec.layout == "files":
@@ -130,9 +152,17 @@ class Table:
             raise ValueError(f'collection {self.spec.name} holds documents of the form {{"value": …}} only')
 
     def snapshot(self) -> Snapshot:
-        """A shallow copy for a checkpoint; the set of changed keys starts anew."""
+        """The table as it is now, for a checkpoint; the set of changed keys starts anew."""
         changed, self.changed = self.changed, set()
-        return Snapshot(self.spec, self.rows.copy(), list(self.keys.sorted()), changed)
+        self.reading = Snapshot(self.spec, self.rows, self.keys, changed)
+        return self.reading
+
+    def release(self, *, kept: bool) -> None:
+        """A checkpoint is over. Not `kept`: it failed, so that everything is still to be written."""
+        if not kept and self.reading is not None:
+            self.changed |= self.reading.changed
+        self.stale = not kept
+        self.reading = None
 
 
 def _following(value: IndexValue) -> IndexValue:

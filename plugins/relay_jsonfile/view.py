@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from heapq import merge
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from relay.api import Doc, IndexValue
 
+from .log import LogTable
+from .log_files import Documents
+from .query import Query, find, size
 from .stream import Pointer, Record, Stream
 from .table import Table, Values, page
 
 Write = tuple[bytes | None, Values, bytes]
 """A document as the transaction leaves it (None: deleted), its indexed values, and the journal's operation."""
-Loaded = dict[tuple[str, Pointer], Record]
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -30,29 +32,27 @@ def decoder(kind: type) -> Callable[[bytes], Any]:
 _NOTHING: Mapping[str, Write] = {}
 
 
+class Loaded:
+    """What was read from disk for one transaction."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, Pointer], Record] = {}
+        self.documents: Documents = {}
+
+
 class NotInMemory(BaseException):
-    """A read needs records from disk: load them without the lock, then run the transaction again.
+    """Something must be read from disk: call `load` without the lock, then run the transaction again.
 
     Not an Exception, so that a transaction's own `except Exception` does not swallow it.
     """
 
-    def __init__(self, stream: Stream, start: Pointer, before: int | None, limit: int) -> None:
-        super().__init__(stream.name)
-        self._stream, self._start, self._before, self._limit = stream, start, before, limit
-
-    def load(self, loaded: Loaded) -> None:
-        """Read the records that were asked for. Segments are append-only, so they stay true."""
-        wanted = self._limit
-        for pointer, record in self._stream.chain(self._start):
-            loaded[self._stream.name, pointer] = record
-            if self._before is None or record.n < self._before:
-                wanted -= 1
-            if wanted <= 0:
-                return
+    def __init__(self, load: Callable[[Loaded], None]) -> None:
+        super().__init__()
+        self.load = load
 
 
 class View:
-    """`loaded`: records read from disk for this transaction. `last_try`: read them at once rather than run again."""
+    """`loaded`: what was read from disk for this transaction. `last_try`: read at once rather than run again."""
 
     def __init__(
         self, tables: Mapping[str, Table], streams: Mapping[str, Stream], loaded: Loaded, *, last_try: bool
@@ -85,22 +85,18 @@ class View:
         if limit < 0 or offset < 0:
             raise ValueError(f"limit and offset must not be negative: limit={limit}, offset={offset}")
         table = self._table(coll)
+        query = Query(index, from_, to, contains or "", prefix or "", where or {})
         own = self._own(coll)
-        entries, start, stop = table.span(index, from_, to)
-        found: Iterator[Any]
-        filtered = contains or prefix or where
-        if not own and not filtered:
+        if not own and not query.filtered:
+            entries, start, stop = table.span(index, from_, to)
             found = page(entries, start, stop, reverse=reverse, offset=offset, limit=limit)
-            return [self._row(table, key) for key in _keys(found, index)]
-        found = entries.islice(start, stop, reverse=reverse)
+            return self._rows(table, query.keys(found))
+        found = find(table, query, self._load_all, wanted=offset + limit, reverse=reverse)
         if own:
-            committed = (entry for entry in found if (entry if index is None else entry[1]) not in own)
-            mine = sorted(_own_entries(table, own, index, from_, to), reverse=reverse)
+            committed = (entry for entry in found if query.key(entry) not in own)
+            mine = sorted(_own_entries(table, own, query), reverse=reverse)
             found = merge(committed, mine, reverse=reverse)
-        keys: Iterator[str] = _keys(found, index)
-        if filtered:
-            keys = (key for key in keys if self._matches(table, key, contains, prefix, where))
-        return [self._row(table, key) for key in islice(keys, offset, offset + limit)]
+        return self._rows(table, query.keys(islice(found, offset, offset + limit)))
 
     def count(
         self,
@@ -115,15 +111,17 @@ class View:
         cap: int | None = None,
     ) -> int:
         table = self._table(coll)
+        query = Query(index, from_, to, contains or "", prefix or "", where or {})
         own = self._own(coll)
-        entries, start, stop = table.span(index, from_, to)
-        mine = list(_keys(_own_entries(table, own, index, from_, to), index))
-        if contains or prefix or where:
-            committed = (key for key in _keys(entries.islice(start, stop), index) if key not in own)
-            found = (key for key in chain(mine, committed) if self._matches(table, key, contains, prefix, where))
-            return sum(1 for _ in islice(found, cap))
-        total = len(mine) + stop - start - sum(_covers(table, key, index, from_, to) for key in own)
-        return total if cap is None else min(total, cap)
+        known = None if own else size(table, query)
+        if known is not None:
+            return known if cap is None else min(known, cap)
+        mine = sum(1 for _ in _own_entries(table, own, query))
+        found = find(table, query, self._load_all, wanted=cap, reverse=False)
+        committed = (entry for entry in found if query.key(entry) not in own)
+        if cap is None:
+            return mine + sum(1 for _ in committed)
+        return min(cap, mine + sum(1 for _ in islice(committed, cap)))
 
     def read(self, stream: str, partition: str, *, before: int | None = None, limit: int) -> list[tuple[int, Doc]]:
         if limit < 0:
@@ -135,6 +133,14 @@ class View:
     def partitions(self, stream: str) -> list[str]:
         return list(self._stream(stream).partitions())
 
+    def committed(self, table: Table, key: str) -> bytes | None:
+        """A document as it was before this transaction."""
+        raw = table.rows.get(key)
+        if raw is None and table.places and (place := table.cold(key)) is not None:
+            found = self._load_all(table, [key])
+            return found[key, place]
+        return raw
+
     def _newest_first(
         self, stream: Stream, partition: str, before: int | None, limit: int
     ) -> Iterator[tuple[int, bytes | msgspec.Raw]]:
@@ -142,13 +148,10 @@ class View:
         head = stream.heads.get(partition)
         pointer = head[1:] if head else None
         while pointer:
-            record = stream.recent.get(pointer) or self._loaded.get((stream.name, pointer))
+            record = stream.recent.get(pointer) or self._loaded.records.get((stream.name, pointer))
             if record is None:
-                missing = NotInMemory(stream, pointer, before, limit)
-                if not self._last_try:
-                    raise missing
-                missing.load(self._loaded)
-                record = self._loaded[stream.name, pointer]
+                self._load(partial(_load_chain, stream, pointer, before, limit))
+                record = self._loaded.records[stream.name, pointer]
             yield record.n, record.doc
             pointer = record.prev
 
@@ -156,31 +159,34 @@ class View:
         """What this transaction has written to a collection."""
         return _NOTHING
 
-    def _matches(
-        self,
-        table: Table,
-        key: str,
-        contains: str | None,
-        prefix: str | None,
-        where: Mapping[str, IndexValue] | None,
-    ) -> bool:
-        if prefix and not key.startswith(prefix):
-            return False
-        if not _has(key, contains):
-            return False
-        if not where:
-            return True
-        raw = self._raw(table, key)
-        values = dict(zip(table.fields, () if raw is None else table.values(raw), strict=True))
-        return all(values[field] == value for field, value in where.items())
-
     def _raw(self, table: Table, key: str) -> bytes | None:
-        return table.rows.get(key)
+        return self.committed(table, key)
 
-    def _row(self, table: Table, key: str) -> tuple[str, Doc]:
-        raw = self._raw(table, key)
-        assert raw is not None
-        return key, _decode(raw)
+    def _rows(self, table: Table, keys: Iterable[str]) -> list[tuple[str, Doc]]:
+        found = list(keys)
+        if table.places:
+            self._load_all(table, found)
+        rows = []
+        for key in found:
+            raw = self._raw(table, key)
+            assert raw is not None
+            rows.append((key, _decode(raw)))
+        return rows
+
+    def _load_all(self, table: Table, keys: Iterable[str]) -> Documents:
+        """Have all these documents read that are not in memory, at once."""
+        documents = self._loaded.documents
+        wanted = [(key, place) for key in keys if (place := table.cold(key)) is not None]
+        missing = [where for where in wanted if where not in documents]
+        if missing:
+            assert isinstance(table, LogTable)
+            self._load(partial(_load_documents, table, missing, moving=not self._last_try))
+        return documents
+
+    def _load(self, load: Callable[[Loaded], None]) -> None:
+        if not self._last_try:
+            raise NotInMemory(load)
+        load(self._loaded)
 
     def _table(self, coll: str) -> Table:
         if coll not in self._tables:
@@ -193,36 +199,23 @@ class View:
         return self._streams[stream]
 
 
-def _keys(entries: Iterator[Any], index: str | None) -> Iterator[str]:
-    return entries if index is None else (key for _, key in entries)
+def _load_chain(stream: Stream, start: Pointer, before: int | None, limit: int, loaded: Loaded) -> None:
+    """Records of one partition, newest first. Segments are append-only, so they stay true."""
+    wanted = limit
+    for pointer, record in stream.chain(start):
+        loaded.records[stream.name, pointer] = record
+        if before is None or record.n < before:
+            wanted -= 1
+        if wanted <= 0:
+            return
 
 
-def _has(key: str, text: str | None) -> bool:
-    return not text or text.casefold() in key.casefold()
+def _load_documents(table: LogTable, wanted: list[tuple[str, int]], loaded: Loaded, *, moving: bool) -> None:
+    loaded.documents |= table.files.read(wanted, moving=moving)
 
 
-def _own_entries(
-    table: Table, own: Mapping[str, Write], index: str | None, from_: IndexValue | None, to: IndexValue | None
-) -> Iterator[Any]:
-    """The transaction's own documents inside the bounds, as index entries."""
+def _own_entries(table: Table, own: Mapping[str, Write], query: Query) -> Iterator[Any]:
+    """The transaction's own documents that the query finds, as index entries."""
     for key, (raw, values, _) in own.items():
-        value = _value(table, key, raw, values, index)
-        if _inside(value, from_, to):
-            yield key if index is None else (value, key)
-
-
-def _covers(table: Table, key: str, index: str | None, from_: IndexValue | None, to: IndexValue | None) -> bool:
-    """Whether a committed document, now hidden by the transaction's own, was inside the bounds."""
-    raw = table.rows.get(key)
-    values = table.values(raw) if raw is not None else ()
-    return _inside(_value(table, key, raw, values, index), from_, to)
-
-
-def _value(table: Table, key: str, raw: bytes | None, values: Values, index: str | None) -> IndexValue | None:
-    if raw is None:
-        return None
-    return key if index is None else values[table.fields.index(index)]
-
-
-def _inside(value: Any, from_: Any, to: Any) -> bool:
-    return value is not None and (from_ is None or value >= from_) and (to is None or value <= to)
+        if raw is not None and query.matches(key, dict(zip(table.fields, values, strict=True))):
+            yield key if query.index is None else (values[table.fields.index(query.index)], key)

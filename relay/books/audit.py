@@ -64,8 +64,17 @@ def prune(tx: Tx, before: datetime, limit: int) -> int:
     return len(rows)
 
 
-def page(tx: ReadTx, *, limit: int, before: str | None = None, search: str | None = None) -> list[tuple[str, Change]]:
-    """Newest first; `before`: the id of the last one seen. `search`: a part of time, actor, action or target."""
-    rows = tx.scan(COLL, None, None, before, limit=limit + 1, reverse=True, contains=search)
+def page(
+    tx: ReadTx, *, limit: int, before: str | None = None, search: str | None = None, oldest: str | None = None
+) -> list[tuple[str, Change]]:
+    """Newest first; `before`: the id of the last one seen; `oldest`: look no further back. `search`: a part of time,
+    actor, action or target."""
+    rows = tx.scan(COLL, None, oldest, before, limit=limit + 1, reverse=True, contains=search)
     found = [(key, tx.get(COLL, key, Change)) for key, _ in rows if key != before][:limit]
     return [(key, change) for key, change in found if change is not None]
+
+
+def further_back(tx: ReadTx, before: str | None, lines: int) -> str | None:
+    """The id so many lines further back; None when there are not so many."""
+    rows = tx.scan(COLL, None, None, before, limit=1, offset=lines, reverse=True)
+    return rows[0][0] if rows else None

@@ -35,7 +35,7 @@ class Listed(Struct, gc=False):
 
 def key_of(job_id: str, call_id: str, at: datetime) -> str:
     """Sorts the answers of one job by time."""
-    return f"{job_id}/{at:%Y%m%dT%H%M%S}-{call_id[:8]}"
+    return f"{job_id}/{at.isoformat()[:19]}-{call_id[:8]}"
 
 
 def put(tx: Tx, key: str, output: Output) -> None:

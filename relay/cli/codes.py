@@ -15,6 +15,7 @@ from relay.errors import Invalid
 from relay.ports.storage import Storage
 from relay.services.codes import Change, Codes, NewCode
 from relay.services.live import SettingsView
+from relay.services.settings_book import in_force
 
 SHOWN = 1000
 ACTOR = "cli"
@@ -70,7 +71,7 @@ def disable(places: Places, code: str) -> int:
 
 
 def _ask(places: Places, command: str, **args: Any) -> Any:
-    return ask_or_open(places, lambda storage, config: commands(storage, config.settings), command, **args)
+    return ask_or_open(places, lambda storage, config: commands(storage, in_force(storage, config)), command, **args)
 
 
 def _read(code: dict[str, Any]) -> NewCode:

@@ -20,6 +20,8 @@ from relay.http.admin.hardware import HardwareQueue
 from relay.http.admin.jobs import JobsPage
 from relay.http.admin.keys import AdminKeysPage
 from relay.http.admin.licences import LicenceRows
+from relay.http.admin.meeting_audio import MeetingAudio
+from relay.http.admin.meeting_work import MeetingWork
 from relay.http.admin.meetings import InternalMeetings
 from relay.http.admin.outputs import OutputsPage
 from relay.http.admin.overview import OverviewPage
@@ -164,6 +166,12 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/internal-meetings", meetings)
     app.add_route("/admin/internal-meetings/{meeting}", meetings, suffix="one")
     app.add_route("/admin/internal-meetings/{meeting}/upload", meetings, suffix="upload")
+    app.add_route("/admin/internal-meetings/{meeting}/audio", MeetingAudio(core))
+    work = MeetingWork(core)
+    for action in ("run", "cancel", "edits", "undo", "redo", "runs", "compare", "use"):
+        app.add_route(f"/admin/internal-meetings/{{meeting}}/{action}", work, suffix=action)
+    app.add_route("/admin/internal-meetings/voices", work, suffix="voices")
+    app.add_route("/admin/internal-meetings/voices/{voice}", work, suffix="voice")
     app.add_route("/admin/license-cache", LicenceRows(core))
     test_run = TestRun(core)
     app.add_route("/admin/test-run", test_run)

@@ -17,6 +17,7 @@ from relay.domain.ledger import Draft, Entry
 from relay.errors import BadIdentity, Conflict, Invalid, NotFound
 from relay.identity import check_id
 from relay.ports.storage import ReadTx, Storage, Tx
+from relay.services.meter import blocked as refusal
 from relay.services.policy import Policy
 
 Also = Callable[[Tx], None]
@@ -55,6 +56,12 @@ class AccountAdmin:
 
         return self._storage.read(read)
 
+    def refuse_blocked(self, key: str) -> None:
+        """Raises Forbidden (blocked)."""
+        account = self._storage.read(lambda tx: accounts.get(tx, key))
+        if account is not None and account.blocked:
+            raise refusal()
+
     def debit(self, key: str, amount: int, by: By, also: Also) -> None:
         """Take purchased credits. Raises NotFound, Conflict (not_enough) with what there is."""
 
@@ -81,11 +88,11 @@ class AccountAdmin:
     def block(self, key: str, by: By, also: Also, *, blocked: bool) -> None:
         """No calls, checkouts or new keys for the account, until it is unblocked. Raises NotFound."""
 
-        def block(account: Account, _now: datetime) -> list[Draft]:
+        def set_blocked(account: Account, _now: datetime) -> list[Draft]:
             account.blocked = blocked
             return []
 
-        self._change(key, by, "credits.block" if blocked else "credits.unblock", block, also)
+        self._change(key, by, "credits.block" if blocked else "credits.unblock", set_blocked, also)
 
     def move(self, key: str, to: str, amount: int | None, by: By, also: Callable[[Tx, int], None]) -> None:
         """Purchased credits to another account, all of them without an `amount`; `also` learns how many.

@@ -7,7 +7,7 @@ index of the order, where the next match is never far. No read looks at more tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -104,10 +104,10 @@ class AccountTable:
             return None
         rows: Rows = []
         for page in pages:
-            rows += [row for row in page if wish.fits(*row)]
+            rows += page
             if len(rows) > FEW:
                 return None
-        return rows
+        return [row for row in rows if wish.fits(*row)]
 
     def _slices(self, source: Span) -> Iterator[Rows]:
         index, first, last = source
@@ -133,8 +133,8 @@ class AccountTable:
 
     def _many(self, wish: Wish, limit: int, offset: int) -> tuple[int, bool, Rows]:
         strangers = wish.type == "install" and self._storage.read(_strangers) > 0
-        if wish.sort == "tier" and wish.tier is None and not (wish.blocked or strangers):
-            return self._by_tier(wish, limit, offset)
+        if wish.sort == "tier" and wish.tier is None:
+            return self._by_tier(wish, limit, offset, walk=wish.blocked or strangers)
         index = None if wish.sort == "tier" else SORTS[wish.sort]
         if wish.tier == "core" or wish.blocked or strangers:
             return self._walk(wish, index, limit, offset)
@@ -169,26 +169,36 @@ class AccountTable:
             return passed, len(found) < limit and offset + len(found) < passed, found
         return passed, True, found
 
-    def _by_tier(self, wish: Wish, limit: int, offset: int) -> tuple[int, bool, Rows]:
-        """Rows in core are in no index of tiers: they come before it, in the order of their keys."""
+    def _by_tier(self, wish: Wish, limit: int, offset: int, *, walk: bool) -> tuple[int, bool, Rows]:
+        """Rows in core are in no index of tiers: they come before it, in the order of their keys.
 
-        def paid(offset: int, limit: int) -> Rows:
+        `walk`: the storage cannot filter either part.
+        """
+        core = replace(wish, sort="credit_key", tier="core")
+
+        def in_core(limit: int, offset: int) -> tuple[int, bool, Rows]:
+            return self._walk(core, None, limit, offset)
+
+        def paid(limit: int, offset: int) -> tuple[int, bool, Rows]:
+            if walk:
+                return self._walk(wish, "paid_tier", limit, offset)
             page: dict[str, Any] = {"limit": limit, "offset": offset, "reverse": wish.descending}
+            filters: dict[str, Any] = {"contains": wish.search, "prefix": wish.prefix}
             return self._storage.read(
-                lambda tx: tx.scan(COLL, "paid_tier", contains=wish.search, prefix=wish.prefix, **page)
+                lambda tx: (
+                    tx.count(COLL, "paid_tier", **filters),
+                    False,
+                    tx.scan(COLL, "paid_tier", **filters, **page),
+                )
             )
 
-        core = Wish("credit_key", wish.descending, wish.search, wish.type, "core")
-        n = self._storage.read(lambda tx: tx.count(COLL, "paid_tier", contains=wish.search, prefix=wish.prefix))
-        if wish.descending:
-            rows = paid(offset, limit)
-            in_core, capped, rest = self._walk(core, None, limit - len(rows), max(0, offset - n))
-            rows += rest
-        else:
-            in_core, capped, rows = self._walk(core, None, limit, offset)
-            if offset + limit > in_core and not capped:
-                rows = rows + paid(max(0, offset - in_core), limit - len(rows))
-        return in_core + n, capped, rows
+        first, then = (paid, in_core) if wish.descending else (in_core, paid)
+        n, capped, rows = first(limit, offset)
+        if capped or offset + limit <= n:
+            more, at_least, _ = then(0, 0)
+            return n + more, capped or at_least, rows
+        more, capped, rest = then(limit - len(rows), max(0, offset - n))
+        return n + more, capped, rows + rest
 
 
 Span = tuple[str | None, str | None, str | None]

@@ -8,10 +8,11 @@ from typing import Any
 
 from relay.books import audit as book
 from relay.domain.instants import iso, utcnow
-from relay.ports.storage import Storage
+from relay.ports.storage import ReadTx, Storage
 from relay.services.live import SettingsView
 
 BATCH = 200
+LOOKED_THROUGH = 50_000
 
 
 class AuditLog:
@@ -22,9 +23,18 @@ class AuditLog:
 
     def page(self, *, limit: int, before: str | None, search: str | None) -> tuple[list[dict[str, Any]], str | None]:
         """Newest first; `before`: the id of the last one seen. `search`: a part of time, actor, action or target.
-        The second value is the `before` of the next page, None at the end."""
-        rows = self._storage.read(lambda tx: book.page(tx, limit=limit + 1, before=before, search=search))
-        return [_view(*row) for row in rows[:limit]], rows[limit - 1][0] if len(rows) > limit else None
+
+        The second value is the `before` of the next page, None at the end. A search looks through LOOKED_THROUGH
+        lines at a time, so that a long log holds nobody up: its pages may be short, even empty, before the end.
+        """
+
+        def read(tx: ReadTx) -> tuple[list[tuple[str, book.Change]], str | None]:
+            oldest = book.further_back(tx, before, LOOKED_THROUGH) if search else None
+            return book.page(tx, limit=limit + 1, before=before, search=search, oldest=oldest), oldest
+
+        rows, oldest = self._storage.read(read)
+        following = rows[limit - 1][0] if len(rows) > limit else oldest
+        return [_view(*row) for row in rows[:limit]], following
 
     def prune(self) -> None:
         until = self._clock() - timedelta(days=self._settings.retention.audit_days)

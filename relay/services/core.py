@@ -67,6 +67,7 @@ class Core:
         self.outside: dict[str, tuple[Any, str]] = {}
         """What a flag or the environment said instead of the settings, and which of the two, by dotted key."""
         self.policy = Policy.of(settings)
+        self._reindexing = threading.Lock()
         for name, attach in registry.attach.items():
             attach(PluginSpace(self.storage, name))
         self.outbox = Outbox(self.storage)
@@ -75,7 +76,13 @@ class Core:
         inference = settings.relay.threads - settings.relay.reserve_threads
         self.outputs = Outputs(self.storage, settings)
         self.infer = Infer(self.meter, registry.backends, registry.routes, inference, self.metrics, self.outputs)
-        self.meetings = Meetings(self.storage, data_dir, settings.relay.max_upload_mb * 2**20)
+        self.meetings = Meetings(
+            self.storage,
+            self.infer,
+            data_dir,
+            settings.relay.max_upload_mb * 2**20,
+            lambda: self.settings.prompts.meeting_summary,
+        )
         self.test_runs = TestRuns(
             registry.backends, self.infer.slots, self.spool_dir, float(settings.relay.call_seconds)
         )
@@ -120,6 +127,7 @@ class Core:
             log.warning("holds_given_back", jobs=swept, note="the process that held them is gone")
         self.idempotency.sweep()
         self.jobs.start()
+        self.meetings.start()
         self.outbox.start()
         self.till.start()
         self._reindex_if_tiers_changed()
@@ -135,26 +143,31 @@ class Core:
 
     def _reindex_if_tiers_changed(self) -> None:
         """Sorted columns depend on the tiers; a change of them recomputes every row, in the background."""
-        now = hashlib.sha256(msgspec.json.encode([DERIVED, self.policy.tiers], order="sorted")).hexdigest()
+        now = self._tiers_hash()
         before = self.storage.read(lambda tx: tx.get("settings", "tiers"))
-        if before == {"sha256": now}:
-            return
+        if before is None:
+            self.storage.transact(lambda tx: tx.put("settings", "tiers", now))
+        elif before != now:
+            self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": "being recomputed"}))
+            threading.Thread(target=self._reindex, name="reindex", daemon=True).start()
 
-        def reindex() -> None:
+    def _reindex(self) -> None:
+        """One pass at a time. Who waited for one may find that it has seen the newest tiers too."""
+        with self._reindexing:
             try:
-                self.housekeeping.reindex()
-                self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": now}))
+                now = self._tiers_hash()
+                if self.storage.read(lambda tx: tx.get("settings", "tiers")) != now:
+                    self.housekeeping.reindex()
+                    self.storage.transact(lambda tx: tx.put("settings", "tiers", now))
             except RelayError as exc:
                 log.warning("reindex_stopped", error=exc.message, note="the next start begins it again")
 
-        if before is None:
-            self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": now}))
-        else:
-            self.storage.transact(lambda tx: tx.put("settings", "tiers", {"sha256": "being recomputed"}))
-            threading.Thread(target=reindex, name="reindex", daemon=True).start()
+    def _tiers_hash(self) -> dict[str, str]:
+        return {"sha256": hashlib.sha256(msgspec.json.encode([DERIVED, self.policy.tiers], order="sorted")).hexdigest()}
 
     def close(self) -> None:
         self.jobs.stop()
+        self.meetings.stop()
         self.till.stop()
         self.outbox.stop()
         self.books_check.stop()

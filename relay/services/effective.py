@@ -20,13 +20,13 @@ MAX_TEXT = 2048
 
 
 class Layers:
-    """`backends`: the names of the enabled ones, which routing may name."""
+    """`backends`: the names of the enabled ones, which routing may name; None: that is not checked."""
 
-    def __init__(self, config: Config, backends: Iterable[str]) -> None:
+    def __init__(self, config: Config, backends: Iterable[str] | None) -> None:
         self.file = config.settings
         self.raw = config.raw
-        self._backends = tuple(backends)
-        self.items = items(self.file, self._backends)
+        self._backends = None if backends is None else tuple(backends)
+        self.items = items(self.file, self._backends or ())
         self._tree: dict[str, Any] = msgspec.to_builtins(self.file)
         self._reserve_given = has(self.raw, ("relay", "reserve_threads"))
 
@@ -45,11 +45,8 @@ class Layers:
             _check(key, value)
             pick(tree, item.path[:-1])[item.path[-1]] = value
         settings = checked(tree)
-        for task, names in msgspec.structs.asdict(settings.routing).items():
-            for name in names or () if f"routing.{task}" in values else ():
-                if name not in self._backends:
-                    enabled = ", ".join(self._backends) or "none"
-                    raise ConfigError(f"routing.{task}: there is no backend {name!r}. Enabled: {enabled}")
+        if self._backends is not None:
+            _check_routing(settings, values, self._backends)
         return settings
 
     def fitting(
@@ -76,6 +73,14 @@ class Layers:
                     del problems[key]
                     progress = True
         return settings, kept, problems
+
+
+def _check_routing(settings: Settings, values: Mapping[str, Any], backends: tuple[str, ...]) -> None:
+    for task, names in msgspec.structs.asdict(settings.routing).items():
+        for name in names or () if f"routing.{task}" in values else ():
+            if name not in backends:
+                enabled = ", ".join(backends) or "none"
+                raise ConfigError(f"routing.{task}: there is no backend {name!r}. Enabled: {enabled}")
 
 
 def _check(key: str, value: Any) -> None:

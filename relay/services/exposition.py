@@ -9,15 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from relay.errors import RelayError
 from relay.services.core import Core
+from relay.services.exposition_books import told
 from relay.services.metrics import Counts, Histogram, Labels, Metrics
-
-log = structlog.get_logger("relay")
 
 Values = Iterable[tuple[Labels, float]]
 
@@ -43,7 +40,7 @@ class Collector:
         yield from self._counted()
         yield from self._queues()
         yield from self._health()
-        yield from self._holds()
+        yield from self._books()
         yield from self._storage()
         yield from self._server()
         uptime = time.monotonic() - self._core.started
@@ -86,13 +83,10 @@ class Collector:
         failures = [((name,), seen["consecutive_failures"]) for name, seen in health.items()]
         yield gauge("relay_backend_failures", "Failures of a backend in a row.", ("backend",), failures)
 
-    def _holds(self) -> Iterator[Metric]:
-        try:
-            holds = self._core.storage.read(lambda tx: tx.count("holds"))
-        except RelayError as exc:
-            log.warning("metrics_without_holds", error=exc.message)
-        else:
-            yield gauge("relay_holds_open", "Jobs whose credit is held and not settled.", (), one(holds))
+    def _books(self) -> Iterator[Metric]:
+        for each in told(self._core):
+            made = counter if each.kind == "counter" else gauge
+            yield made(each.name, each.text, each.labels, each.values)
 
     def _storage(self) -> Iterator[Metric]:
         """What the storage tells of itself, if it does."""

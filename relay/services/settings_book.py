@@ -1,4 +1,4 @@
-"""Settings saved in the dashboard: checked as a whole, stored with their audit line, in force at once where possible."""
+"""Settings saved in the dashboard: checked as a whole, stored with an audit line, in force at once where possible."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import structlog
 from relay.books import audit
 from relay.books import settings as book
 from relay.books.settings import Overrides
+from relay.config import Config
 from relay.domain.instants import iso
 from relay.errors import ConfigError, Conflict, Invalid, NotFound
 from relay.ports.inference import TASKS, Task
 from relay.ports.storage import Storage, Tx
 from relay.services.effective import Layers, blamed
-from relay.services.live import LiveSettings
+from relay.services.live import LiveSettings, SettingsView
 from relay.services.settings_items import pick, presented
 from relay.settings import Settings
 
@@ -50,7 +51,10 @@ class SettingsBook:
         self._layers = layers
         self._lock = threading.Lock()
         self.changed: Callable[[], None] = lambda: None
-        self._state = self._read(storage.read(book.load))
+        try:
+            self._state = self._read(storage.read(book.load))
+        except msgspec.ValidationError as exc:
+            raise ConfigError(f"settings: what the dashboard saved (key {book.KEY}) cannot be read: {exc}") from None
         self._started = {key: value for key, value in self._state.kept.items() if not layers.items[key].live}
         self.live = LiveSettings(self._state.next)
         for key, problem in self._state.problems.items():
@@ -187,8 +191,16 @@ class SettingsBook:
     def history(self, limit: int) -> list[dict[str, Any]]:
         rows = self._storage.read(lambda tx: book.history(tx, limit))
         return [
-            {"id": key, "at": iso(c.at), "actor": c.actor, "action": c.action, "before": c.before, "after": c.after}
-            for key, c in rows
+            {
+                "id": key,
+                "at": iso(change.at),
+                "actor": change.actor,
+                "action": change.action,
+                "before": change.before,
+                "after": change.after,
+                "reason": change.reason,
+            }
+            for key, change in rows
         ]
 
     def quotas(self, actor: str, given: Mapping[str, Mapping[str, int | None]], version: int | None) -> Saved:
@@ -210,6 +222,11 @@ class SettingsBook:
         if key not in self._layers.items:
             raise NotFound(f"there is no prompt {name!r}; there are: recap, meeting_summary"[:200])
         return self.save(actor, {key: prompt}, version=version, action="prompts.promote")
+
+
+def in_force(storage: Storage, config: Config) -> SettingsView:
+    """The settings for a command that opens the storage by itself. It asks no backend, so it knows of none."""
+    return SettingsBook(storage, Layers(config, None)).live
 
 
 def _same(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> bool:

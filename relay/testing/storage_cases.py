@@ -13,6 +13,7 @@ COLLECTIONS = (
     Collection("things", indexes=("rank", "name"), blobs=("body",)),
     Collection("seen", indexes=("value",), layout="keys"),
     Collection("notes", layout="files"),
+    Collection("records", indexes=("at", "who"), blobs=("body",), layout="log"),
 )
 STREAMS = ("log", "other-log")
 JOIN_SECONDS = 60.0
@@ -48,6 +49,9 @@ def fill(storage: Storage) -> dict[str, Any]:
         tx.delete("things", "t4")
         tx.put("seen", "event-1", {"value": "2026-01-01T00:00:00Z"})
         tx.put("notes", "note-1", {"lines": ["a", {"b": None}], "price": 1.5})
+        for number in range(3):
+            tx.put("records", f"r{number}", {"at": number, "who": "ann", "text": "ü\n"})
+        tx.delete("records", "r2")
         for number in range(3):
             tx.append("log", "a", {"number": number})
         tx.append("other-log", "a", {"number": 9})

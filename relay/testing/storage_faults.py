@@ -16,6 +16,9 @@ def change_everything(tx: Tx) -> None:
     tx.put("things", "new", {"rank": 1001})
     tx.delete("things", "t1")
     tx.delete("notes", "note-1")
+    tx.put("records", "r0", {"at": 9, "who": "bob"})
+    tx.put("records", "new", {"at": 10})
+    tx.delete("records", "r1")
     tx.append("log", "a", {"number": "lost"})
     tx.append("log", "new", {"number": "lost"})
 

@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
+from relay.http.admin.guard import COOKIE
 from tests.browser.history import make_history
 from tests.flows.fake_backend import FakeBackend
 from tests.flows.live import PASSWORD, Live, running
 
 try:
-    from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+    from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 except ImportError:
-    sync_playwright = None
+    expect = sync_playwright = None
 
 CHROMIUM = shutil.which("chromium")
 MISSING = (
@@ -94,15 +95,26 @@ class Desk:
             self.troubles.append(text)
 
     def open(self, hash_: str = "") -> Page:
-        """The dashboard at this hash, logged in."""
+        """The dashboard at this hash, in the session that the tests of one relay share: a login costs its hash."""
+        if not hasattr(self.live, "shared_cookie"):
+            self.live.shared_cookie = self.live.login()["Cookie"].partition("=")[2]
+        self.context.add_cookies([{"name": COOKIE, "value": self.live.shared_cookie, "url": self.url}])
         self.page.goto(f"{self.url}/dashboard{hash_}")
-        # Either the tabs or the form, whichever comes first.
-        self.page.wait_for_selector('[role="tab"], form.login')
-        if self.page.locator("form.login").count():
-            self.page.get_by_label("Admin password").fill(PASSWORD)
-            self.page.get_by_role("button", name="Log in").click()
         self.page.wait_for_selector('[role="tab"]')
         return self.page
+
+    def enter(self, hash_: str = "") -> Page:
+        """The same through the form, in a session of its own."""
+        self.page.goto(f"{self.url}/dashboard{hash_}")
+        self.page.get_by_label("Admin password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.wait_for_selector('[role="tab"]')
+        return self.page
+
+    def settle(self) -> None:
+        """Wait until nothing on the page is loading. (Not wait_for_function: the page forbids eval.)"""
+        self.page.wait_for_selector("#main > *")
+        expect(self.page.locator("#main .spinner")).to_have_count(0)
 
     def tab(self, name: str) -> Page:
         self.page.get_by_role("tab", name=name, exact=True).click()

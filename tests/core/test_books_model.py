@@ -5,14 +5,17 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
-from relay.errors import PaymentRequired
+from relay.errors import Conflict, NotFound, PaymentRequired
+from relay.services.account_admin import AccountAdmin, By
+from relay.services.erasing import Erasing
 from relay.settings import JobSettings, TierSettings
 from tests.core.books import Books
 from tests.core.model_ledger import CORE, PRO, Model
 
 TIERS = {"core": TierSettings(lifetime_credits=CORE), "pro": TierSettings(monthly_credits=PRO, period_days=30)}
+BY = By("admin", "a test")
 JOBS = st.sampled_from(["a", "b", "c", "d", "e", "f", "g"])
 
 
@@ -22,6 +25,10 @@ class BooksAgainstModel(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.books, self.model, self.row = Books(TIERS, jobs=JobSettings(free_window_hours=10**5)), Model(), False
+        clock = lambda: self.books.now  # noqa: E731
+        self.admin = AccountAdmin(self.books.storage, self.books.policy, clock)
+        self.erasing = Erasing(self.books.storage, self.books.policy, (), clock)
+        self.moved = 0
 
     @rule(target=calls, job=JOBS)
     def begin(self, job):
@@ -94,6 +101,48 @@ class BooksAgainstModel(RuleBasedStateMachine):
             self.model.tick(self.books.now)
             self.model.refund(job)
 
+    @rule(amount=st.integers(1, 3))
+    def debit(self, amount):
+        if self.row and amount <= self.model.bought:
+            self.admin.debit("user:u", amount, BY, nothing)
+            self.model.bought -= amount
+        else:
+            with pytest.raises((Conflict, NotFound)):
+                self.admin.debit("user:u", amount, BY, nothing)
+
+    @rule(amount=st.sampled_from([None, 1, 2]))
+    def move_away(self, amount):
+        moved = self.model.bought if amount is None else amount
+        if self.row and 1 <= moved <= self.model.bought:
+            self.admin.move("user:u", "user:v", amount, BY, nothing)
+            self.model.bought, self.moved = self.model.bought - moved, self.moved + moved
+        else:
+            with pytest.raises((Conflict, NotFound)):
+                self.admin.move("user:u", "user:v", amount, BY, nothing)
+
+    @precondition(lambda self: self.moved > 0)
+    @rule()
+    def move_back(self):
+        self.admin.move("user:v", "user:u", None, BY, nothing)
+        self.model.bought, self.moved = self.model.bought + self.moved, 0
+        self.row = True
+
+    @precondition(lambda self: self.row)
+    @rule()
+    def erase(self):
+        if self.model.holds:
+            with pytest.raises(Conflict):
+                self.erasing.erase("user:u", BY, nothing)
+        else:
+            self.erasing.erase("user:u", BY, nothing)
+            self.model, self.row = Model(), False
+
+    @precondition(lambda self: self.moved > 0)
+    @rule()
+    def erase_the_other(self):
+        self.erasing.erase("user:v", BY, nothing)
+        self.moved = 0
+
     @invariant()
     def the_books_agree(self):
         if not hasattr(self, "books"):
@@ -102,8 +151,13 @@ class BooksAgainstModel(RuleBasedStateMachine):
         seen = self.books.read()
         held = len(self.model.holds)
         assert (seen["remaining"], seen["purchased"], seen["held"]) == (self.model.left(), self.model.bought, held)
+        assert self.books.read("user:v")["purchased"] == self.moved
         assert seen["total"] == self.model.left() + self.model.bought >= 0
         self.books.verified()
+
+
+def nothing(_tx, *_more):
+    pass
 
 
 class _Nothing:

@@ -270,7 +270,7 @@ def test_a_promoted_prompt_is_the_one_in_force(house):
 
 def test_every_setting_has_a_group_and_a_sentence_and_is_really_there(house):
     tree = msgspec.to_builtins(house.now)
-    groups = "Quotas Prices Packages Jobs Limits Retention Payments Prompts Server".split()
+    groups = ["Quotas", "Prices", "Packages", "Jobs", "Limits", "Retention", "Payments", "Prompts", "Server"]
     for item in items(house.now, ["local"]).values():
         assert has(tree, item.path), item.key
         assert item.group in groups

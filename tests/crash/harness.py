@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from relay_jsonfile.storage import JSONFileStorage
 
+from relay.books import usage
+from relay.domain.usage import total
+from relay.ports.storage import COLLECTIONS, STREAMS
 from tests.loopback import HANG_UP, Server, json_reply
 
 CREDITS = 1_000_000
@@ -172,3 +176,23 @@ def ledger_verify(folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [*command, "--data", folder / "data"], capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def assert_figures_agree(folder: Path) -> None:
+    """The figures of the days hold exactly what the ledger and the output store hold."""
+    storage = JSONFileStorage()
+    storage.open(folder / "data", COLLECTIONS, STREAMS)
+    try:
+        ever, days, entries, kept = storage.read(_figures)
+    finally:
+        storage.close()
+    assert days == ever
+    assert ever.charged == sum(entry["kind"] == "charge" for entry in entries)
+    assert ever.refunded == sum(entry["kind"] == "refund" for entry in entries)
+    assert ever.stored == sum(doc["bytes"] for doc in kept)
+
+
+def _figures(tx):
+    days = total(usage.rows(tx, usage.DAY, "2000-01-01", "2999-12-31").values())
+    entries = [doc for name in tx.partitions("ledger") for _, doc in tx.read("ledger", name, limit=10**6)]
+    return usage.since_the_start(tx), days, entries, [doc for _, doc in tx.scan("outputs", limit=10**6)]

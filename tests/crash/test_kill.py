@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.crash.harness import CREDITS, Callers, Nursery, call, credits_of, ledger_verify
+from tests.crash.harness import CREDITS, Callers, Nursery, assert_figures_agree, call, credits_of, ledger_verify
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*ROOT.glob("relay/**/*.py"), *ROOT.glob("plugins/**/*.py")]
@@ -78,3 +78,4 @@ def settle_accounts(nursery: Nursery, callers: Callers) -> None:
     nursery.kill()
     report = ledger_verify(nursery.folder)
     assert report.returncode == 0, report.stdout
+    assert_figures_agree(nursery.folder)

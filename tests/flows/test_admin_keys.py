@@ -202,6 +202,15 @@ def test_no_spelling_of_a_path_lets_a_reading_key_change_anything(live, keys, pa
     assert live.core.storage.read(lambda tx: tx.count("audit")) == before
 
 
+def test_a_payment_service_with_an_unlucky_name_opens_no_other_route(tmp_path) -> None:
+    """`/admin/credits/callback` is also the page of an account, and `keys` has no callback at all."""
+    rails = [ConnectableRail("credits"), ConnectableRail("keys")]
+    with running(tmp_path, [FakeBackend()], settings=SHOP, rails=rails) as live:
+        for path in ("/admin/credits/callback", "/admin/keys/callback"):
+            assert_error(live.get(path), 401, "unauthenticated")
+            assert_error(live.call("DELETE", path), 401, "unauthenticated")
+
+
 def test_head_and_options_are_asked_what_get_is_asked(live, keys) -> None:
     assert live.call("HEAD", "/admin/job-output/x", headers=keys["read-only"]).status == 403
     assert live.call("HEAD", "/admin/keys", headers=keys["full-admin"]).status == 403

@@ -1,12 +1,10 @@
 """Settings over HTTP: saved, in force at once where that is safe, two operators at once, and no secret anywhere."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from relay.errors import RailUnavailable
 from tests.flows.fake_backend import FakeBackend
 from tests.flows.fake_rail import FakeRail
 from tests.flows.live import Live, assert_error, at_once, eventually, install, multipart, running, user, wav
@@ -116,16 +114,15 @@ def test_a_tier_without_a_price_is_not_on_sale(house: House) -> None:
     assert_error(reply, 404, "not_found")
 
 
-def test_a_quota_counts_from_the_next_call_and_a_running_one_ends_as_it_began(house: House) -> None:
+def test_a_lower_quota_counts_from_the_next_call_and_leaves_never_less_than_nothing(house: House) -> None:
     for n in range(2):
         assert house.live.analyze("quin", job=f"q{n}").status == 200
     reply = house.post("/admin/quotas", tiers={"core": {"lifetime_credits": 1, "lifetime_gemini": None}})
     assert reply.status == 200
-    assert reply.json["changed"] == ["tiers.core.lifetime_credits"]
+    assert reply.json["changed"] == ["tiers.core.lifetime_credits", "tiers.core.lifetime_gemini"]
     assert house.live.credits("quin")["remaining"] == 0, "never below nothing"
     assert_error(house.live.analyze("quin"), 402, "insufficient_credits")
-    row = house.live.row("inst:quin")
-    assert row is not None
+    # The sorted column of every row follows in the background.
     eventually(lambda: (house.live.row("inst:quin") or {})["sort_total"] == 0)
 
 
@@ -174,8 +171,7 @@ def test_a_promoted_prompt_is_what_the_next_recap_asks(house: House) -> None:
     assert started.status == 202, started.body
     job = f"/relay/jobs/{started.json['job']['id']}"
     eventually(lambda: house.live.get(job, install("rec")).json["job"]["state"] == "completed")
-    asked = house.backend.asked[-1] if hasattr(house.backend, "asked") else None
-    assert "Only the decisions, please." in str(asked)
+    assert "Only the decisions, please." in str(house.backend.asked[-1])
 
 
 def test_two_operators_at_once_and_the_second_sees_the_difference(house: House) -> None:
@@ -307,13 +303,3 @@ def test_saved_settings_are_in_force_after_a_restart(tmp_path: Any) -> None:
         rows = House(live, FakeRail(), first).rows()
         assert "no backend" in rows["routing.analyze"]["problem"]
         assert rows["jobs.max_calls"]["value"] == 8
-
-
-def test_a_rail_that_is_down_does_not_keep_a_save_from_counting(house: House) -> None:
-    house.rail.fail = RailUnavailable("down")
-    try:
-        house.save(reconcile__grant_late=True)
-    finally:
-        house.rail.fail = None
-    assert house.live.core.till.settlement.rules.grant_late is True
-    assert json.dumps(house.view())

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay.errors import StorageUnavailable, UpstreamFailed
 from relay.http.metrics import is_loopback
 from relay.services.metrics import MAX_SERIES, Metrics
+from tests.flows.busy import busy_relay
 from tests.flows.live import FakeBackend, Live, assert_error, eventually, user
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -209,12 +210,9 @@ def test_no_count_is_lost_among_threads() -> None:
     assert metrics.requests.values["/x", "GET", "200"] == metrics.credits_charged == 16_000
 
 
-def test_every_metric_is_documented_and_every_documented_one_is_shown(live) -> None:
-    live.analyze()
-    live.get("/nothing")
-    live.core.metrics.stream_opened()
-    live.core.metrics.stream_ended("ended")
-    text = live.get("/metrics").body.decode()
+def test_every_metric_is_documented_and_every_documented_one_is_shown(tmp_path: Path) -> None:
+    with busy_relay(tmp_path) as live:
+        text = live.get("/metrics").body.decode()
     shown = {family.name: family for family in text_string_to_metric_families(text)}
     rows = re.findall(r"^\| `([a-z_]+)` \| (\w+) \| ([^|]*) \|", DOCUMENT.read_text(), re.MULTILINE)
     documented = {

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi import checks
 from relay.http.openapi.document import OPERATIONS
 from relay.http.openapi.operation import Route
 from tests.flows.fake_rail import FakeRail
-from tests.flows.live import WAV, FakeBackend, Live, eventually, running, user
+from tests.flows.live import OPERATOR, WAV, FakeBackend, Live, eventually, running, user
 
 CHECKS = [
     checks.status_code_conformance,
@@ -87,8 +87,8 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    backend = FakeBackend(tasks=("transcribe", "analyze", "diarize"))
-    more = {"settings": SETTINGS, "plugins": "[plugins.api_key]\n", "rails": [FakeRail()]}
+    backend = FakeBackend("local", tasks=("transcribe", "analyze", "diarize"))
+    more = {"settings": SETTINGS, "plugins": "[plugins.api_key]\n", "rails": [FakeRail("btcpay"), FakeRail("zaprite")]}
     with (
         pytest.MonkeyPatch.context() as patch,
         running(tmp_path_factory.mktemp("relay"), [backend], **more) as live,
@@ -123,7 +123,8 @@ def something(live: Live, session: dict[str, str]) -> dict[str, str]:
 
     job = post("/relay/jobs", ANNA, task="analyze", prompt="Say something.")["job"]["server_job_id"]
     eventually(lambda: live.get(f"/relay/jobs/{job}", ANNA).json["job"]["state"] == "completed")
-    invoice = post("/relay/credits/checkout", ANNA, package="small")["invoice"]
+    invoice = post("/relay/credits/checkout", ANNA, package="small", rail="btcpay")["invoice"]
+    post("/relay/users/ben/credits", OPERATOR, amount=50)
     meeting = post("/admin/internal-meetings", session, filename="a.wav", bytes=len(WAV))["meeting"]["id"]
     return {
         "job": job,
@@ -132,12 +133,12 @@ def something(live: Live, session: dict[str, str]) -> dict[str, str]:
         "/pay/token": invoice["pay_url"].rpartition("/")[2],
         "key_id": post("/relay/keys", ANNA, label="x")["id"],
         "/admin/keys/key": post("/admin/keys", session, role="support", label="x")["id"],
-        "/admin/credits/key": "user:anna",
+        "/admin/credits/key": "user:ben",
         "code": post("/admin/codes", session, code="SPRING", kind="percent", value=2000)["code"]["code"],
         "package": "small",
         "meeting": meeting,
         "user": "anna",
-        "rail": "fake",
+        "rail": "btcpay",
         "model": "default",
     }
 

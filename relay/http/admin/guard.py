@@ -79,6 +79,9 @@ class Guard:
         if req.method != "OPTIONS":
             identity.check(needed(req.method, template))
 
+    def process_response(self, _req: falcon.Request, _resp: falcon.Response, _resource: Any, _ok: bool) -> None:  # noqa: FBT001
+        audit.address_of_request.set("")
+
 
 def _known(identity: Identity | None) -> Identity:
     if identity is None:

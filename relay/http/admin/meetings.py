@@ -49,7 +49,7 @@ class InternalMeetings:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """`?limit=&before=&q=`, newest first."""
-        rows, following = self._directory.page(
+        rows, following = self._core.meetings.page(
             limit=query_int(req, "limit", default=50, low=1, high=200),
             before=req.get_param("before") or None,
             search=req.get_param("q") or "",

@@ -6,9 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from relay.http.admin.accounts import DebitBody, EraseBody, MoveBody, ReasonBody, TierBody
 from relay.http.admin.credits import MAX_GRANT, MAX_SEARCH
 from relay.http.admin.licences import LicenceBody
 from relay.http.admin.session import LoginBody, LogoutBody, PasswordBody
+from relay.http.admin.wipe import WipeBody
 from relay.http.openapi import admin_answers as answers
 from relay.http.openapi.operation import (
     Operation,
@@ -137,4 +139,71 @@ ACCOUNTS: Operations = {
         sends={"licence": "lic:0011223344556677"},
     ),
 }
-OPERATIONS: Operations = {**ACCESS, **ACCOUNTS}
+WHY = {"reason": "asked by mail"}
+ONE_ACCOUNT: Operations = {
+    ("GET", "/admin/credits/{key}"): Operation("One account", TAG, answers.AccountAnswer, who="admin"),
+    ("GET", "/admin/credits/{key}/history"): Operation(
+        "Its ledger entries, newest first",
+        TAG,
+        answers.AccountHistory,
+        params=(limit(50, 500), number("before", "The `next` of an earlier page.", 1, 10**15)),
+        who="admin",
+    ),
+    ("POST", "/admin/credits/{key}/debit"): Operation(
+        "Take purchased credits",
+        TAG,
+        answers.DebitedAnswer,
+        who="admin",
+        body=DebitBody,
+        once=True,
+        sends={"amount": 1, **WHY},
+    ),
+    ("POST", "/admin/credits/{key}/tier"): Operation(
+        "Put an account into a tier",
+        TAG,
+        answers.AccountAnswer,
+        text="Without `period_days` it has no end.",
+        who="admin",
+        body=TierBody,
+        once=True,
+        sends={"tier": "pro", "period_days": 30, **WHY},
+    ),
+    ("POST", "/admin/credits/{key}/block"): Operation(
+        "Block an account", TAG, answers.AccountAnswer, who="admin", body=ReasonBody, once=True, sends=WHY
+    ),
+    ("POST", "/admin/credits/{key}/unblock"): Operation(
+        "Unblock an account", TAG, answers.AccountAnswer, who="admin", body=ReasonBody, once=True, sends=WHY
+    ),
+    ("POST", "/admin/credits/{key}/move"): Operation(
+        "Move purchased credits to another account",
+        TAG,
+        answers.MovedAnswer,
+        text="All of them without an `amount`.",
+        who="admin",
+        body=MoveBody,
+        once=True,
+        sends={"to": "user:carl", "amount": 1, **WHY},
+    ),
+    ("POST", "/admin/credits/{key}/erase"): Operation(
+        "Erase an account",
+        TAG,
+        answers.ErasedAnswer,
+        text="`confirm` is the account's key. Its ledger entries stay.",
+        who="admin",
+        body=EraseBody,
+        errors=(409,),
+        sends={"confirm": "user:anna", **WHY},
+        gives={"ok": True, "erased": True},
+    ),
+    ("POST", "/admin/wipe-all"): Operation(
+        "Delete everything",
+        TAG,
+        answers.WipedAnswer,
+        text="`confirm` is `wipe all`.",
+        who="admin",
+        body=WipeBody,
+        errors=(409,),
+        sends={"confirm": "wipe all"},
+    ),
+}
+OPERATIONS: Operations = {**ACCESS, **ACCOUNTS, **ONE_ACCOUNT}

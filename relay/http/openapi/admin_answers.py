@@ -139,8 +139,19 @@ class DebitedAnswer(AccountAnswer, kw_only=True):
     debited: int
 
 
+class MovedAnswer(AccountAnswer, kw_only=True):
+    """`to`: the account that got them."""
+
+    to: AccountRow
+    moved: int
+
+
 class ErasedAnswer(Ok):
     erased: bool
+
+
+class WipedAnswer(Ok):
+    wiped: dict[str, int]
 
 
 class AccountHistory(Ok):
@@ -264,6 +275,10 @@ class CodeView(Struct):
 
 class CodeAnswer(Ok):
     code: CodeView
+
+
+class CodeDeleted(Ok):
+    code: str
 
 
 class CodesAnswer(Ok):

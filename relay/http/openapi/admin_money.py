@@ -124,7 +124,7 @@ CODES: Operations = {
     ("DELETE", "/admin/codes/{code}"): Operation(
         "Delete a discount code",
         TAG,
-        answers.CodeAnswer,
+        answers.CodeDeleted,
         text="409 once an order uses it: disable it instead.",
         who="admin",
         errors=(409,),

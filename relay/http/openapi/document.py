@@ -154,7 +154,7 @@ def _responses(route: Route, operation: Operation, schemas: Schemas) -> Json:
 
 def _success(operation: Operation, schemas: Schemas) -> Json:
     headers = {"X-Request-Id": _header("X-Request-Id")}
-    headers |= {name: {"description": says, "schema": {"type": "string"}} for name, says in _named(operation)}
+    headers |= {name: {"description": says, "schema": {"type": "string"}} for name, says in (operation.headers or {}).items()}
     if operation.once:
         headers["Idempotent-Replayed"] = _header("Idempotent-Replayed")
     content: Json = {}
@@ -163,14 +163,16 @@ def _success(operation: Operation, schemas: Schemas) -> Json:
         if operation.gives is not None:
             content["application/json"]["example"] = operation.gives
     for media, says in (operation.media or {}).items():
-        kind = "object" if media == "application/json" else "string"
-        content[media] = {"schema": {"type": kind, "description": says}}
+        content[media] = {"schema": {**_kind(media), "description": says}}
     answer: Json = {"description": "Done.", "headers": headers}
     return answer | ({"content": content} if content else {})
 
 
-def _named(operation: Operation) -> Iterator[tuple[str, str]]:
-    yield from (operation.headers or {}).items()
+def _kind(media: str) -> Json:
+    """Events have no type that all tools agree on."""
+    if media == "text/event-stream":
+        return {}
+    return {"type": "object" if media == "application/json" else "string"}
 
 
 def _statuses(route: Route, operation: Operation) -> set[int]:

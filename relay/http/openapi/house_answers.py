@@ -340,10 +340,6 @@ class PluginsAnswer(Ok):
     plugins: list[PluginRow]
 
 
-class WipedAnswer(Ok):
-    wiped: Counted
-
-
 # Internal meetings
 
 

@@ -44,6 +44,7 @@ class Keys:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         identity = self._callers.identify(req)
         issuer, body = self._issuer, read_json(req, LabelBody)
+        self._core.account_admin.refuse_blocked(identity.account)
         with (
             self._callers.one_call(req, identity),
             once_sealed(self._core, req, resp, identity) as replayed,

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from relay.audio import DecodedAudio, decode
+from relay.books import meetings
 from relay.crash import crash_point
 from relay.domain.meetings import Analysis, Line, Meeting, Options, Result
 from relay.errors import Invalid, StorageFull
 from relay.ports.inference import CallContext
-from relay.ports.storage import Storage
+from relay.ports.storage import Storage, Tx
 from relay.services.infer import Infer
 from relay.services.meetings.joining import lines, people, speakers_of
 from relay.services.meetings.listening import PAUSES, Heard, Listening, Voiced
@@ -78,12 +79,12 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     timings: dict[str, float] = field(default_factory=dict)
 
-    def do(self) -> tuple[Result, str | None]:
-        """The result, and the blob of the copy to listen to. Raises RelayError; what is finished stays."""
+    def do(self) -> Result:
+        """Raises RelayError; what is finished stays."""
         pieces = Pieces(self.storage, self.meeting_id, self.row.run)
         with self._scratch():
             audio = self._decoded()
-            listen = self._listen(audio, pieces)
+            self._copy(audio)
             words_plan, speakers_plan = self._plans(audio, pieces)
             kept = pieces.names()
             self.progress = Progress(
@@ -104,7 +105,7 @@ class Run:
         self.timings["in_backends"] = round(ears.in_backends, 3)
         result = self._joined(audio, heard, voiced)
         self._analysed(result, pieces)
-        return result, listen
+        return result
 
     def _decoded(self) -> DecodedAudio:
         self.progress.step = "decode"
@@ -123,19 +124,24 @@ class Run:
             finally:
                 source.unlink()
 
-    def _listen(self, audio: DecodedAudio, pieces: Pieces) -> str | None:
-        """The blob of a copy for browsers; made once per recording."""
+    def _copy(self, audio: DecodedAudio) -> None:
+        """A copy that browsers play; made once per recording."""
         if self.row.listen is not None:
-            return self.row.listen
+            return
         self.progress.step = "copy"
+        with self._timed("copy"):
+            path = encode_listen(audio, self.folder / "listen.mp3", lambda _seconds: _still(self.ctx))
+            with path.open("rb") as file:
+                ref = self.storage.put_blob(file)
 
-        def make() -> str:
-            with self._timed("copy"):
-                path = encode_listen(audio, self.folder / "listen.mp3", lambda _seconds: _still(self.ctx))
-                with path.open("rb") as file:
-                    return self.storage.put_blob(file)
+        def keep(tx: Tx) -> None:
+            row = meetings.get(tx, self.meeting_id)
+            if row is not None:
+                row.listen = ref
+                meetings.put(tx, self.meeting_id, row)
 
-        return pieces.once("listen", str, make)
+        self.storage.transact(keep)
+        self.row.listen = ref
 
     def _plans(self, audio: DecodedAudio, pieces: Pieces) -> tuple[list[Chunk], list[Chunk]]:
         """Where to cut: kept too, or a restart with other settings would fit no piece to another."""

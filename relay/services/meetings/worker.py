@@ -14,19 +14,20 @@ import structlog
 from relay import audio
 from relay.books import audit, meetings
 from relay.crash import crash_point
+from relay.domain.meeting_edits import as_text
 from relay.domain.meetings import Meeting, Result, Text
 from relay.errors import Conflict, NotFound, RelayError
 from relay.ports.inference import CallContext
-from relay.ports.storage import Storage, Tx
+from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.infer import Infer
 from relay.services.meetings.analysis import Analyser
-from relay.services.meetings.edits import as_text
 from relay.services.meetings.listening import PAUSES
 from relay.services.meetings.run import PIECE_SECONDS, Progress, Run
 from relay.services.meetings.uploads import Uploads
 
 log = structlog.get_logger("relay.meetings")
 MAX_RUN_SECONDS = 7 * 24 * 3600.0
+POLL_SECONDS = 0.05
 FULL_PAUSE_SECONDS = 60.0
 """Before a run is begun again that the storage stopped."""
 
@@ -85,6 +86,15 @@ class Worker:
         current.cancelled = True
         current.ctx.cancel()
 
+    def ended(self, meeting_id: str, seconds: float) -> bool:
+        """Wait until nothing is done with the meeting any more; whether that came to be in time."""
+        deadline = time.monotonic() + seconds
+        while (current := self.current) is not None and current.meeting_id == meeting_id:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
     def _work(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
@@ -131,9 +141,9 @@ class Worker:
                 self.pauses,
                 self.piece_seconds,
             )
-            result, listen = current.run.do()
+            result = current.run.do()
             crash_point("meetings.run-done")
-            self._end(meeting_id, result, listen)
+            self._end(meeting_id, result)
         except RelayError as exc:
             self._failed(current, exc)
         finally:
@@ -162,7 +172,7 @@ class Worker:
         self.uploads.drop(meeting_id)
         return row
 
-    def _end(self, meeting_id: str, result: Result, listen: str | None) -> None:
+    def _end(self, meeting_id: str, result: Result) -> None:
         def end(tx: Tx) -> None:
             row = self._get(tx, meeting_id)
             meetings.put_result(tx, meeting_id, result)
@@ -171,7 +181,7 @@ class Worker:
                 meetings.put_text(tx, f"{meeting_id}.{before.run}", before)
             text = as_text(meeting_id, row, result)
             meetings.put_text(tx, meeting_id, text)
-            row.state, row.error, row.listen = "ready", None, listen
+            row.state, row.error = "ready", None
             row.duration, row.speakers, row.notes = result.duration, len(result.speakers), result.notes
             row.version, row.updated_at = row.version + 1, self.clock()
             self.finished(tx, meeting_id, text, result)
@@ -205,7 +215,7 @@ class Worker:
     def _row(self, meeting_id: str) -> Meeting:
         return self.storage.read(lambda tx: self._get(tx, meeting_id))
 
-    def _get(self, tx: Tx, meeting_id: str) -> Meeting:
+    def _get(self, tx: ReadTx, meeting_id: str) -> Meeting:
         row = meetings.get(tx, meeting_id)
         if row is None:
             raise NotFound("the meeting was deleted")

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from relay_jsonfile import JSONFileStorage
+from relay_jsonfile import JSONFileStorage, log_files, log_write, query, search, snapshot
 
 from relay.api import AlreadyExists
 from relay.testing.memory import MemoryStorage
@@ -22,7 +22,8 @@ SEEN = st.fixed_dictionaries({"value": NAMES})
 NOTE = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=2).filter(
     lambda doc: all(not isinstance(value, int) or abs(value) < 2**62 for value in doc.values())
 )
-DOCS = {"things": THING, "seen": SEEN, "notes": NOTE}
+RECORD = st.fixed_dictionaries({}, optional={"at": RANKS, "who": NAMES, "text": st.text(max_size=5)})
+DOCS = {"things": THING, "seen": SEEN, "notes": NOTE, "records": RECORD}
 PARTITIONS = st.sampled_from(["a", "b", "c/d"])
 
 
@@ -31,11 +32,17 @@ def writes(coll):
 
 
 BOUNDS = {"rank": st.none() | st.integers(-4, 4), "name": NAMES, None: st.none() | KEYS}
+BOUNDS |= {"at": BOUNDS["rank"], "who": NAMES}
+WHERE = {
+    "things": st.fixed_dictionaries({}, optional={"rank": st.integers(-3, 3), "name": st.sampled_from(["x", "xy"])}),
+    "records": st.fixed_dictionaries({}, optional={"at": st.integers(-3, 3), "who": st.sampled_from(["x", "xy"])}),
+}
 
 
-def looks(index):
+def looks(coll, index):
     return st.tuples(
         st.just("look"),
+        st.just(coll),
         st.just(index),
         BOUNDS[index],
         BOUNDS[index],
@@ -43,6 +50,9 @@ def looks(index):
         st.integers(0, 3),
         st.booleans(),
         st.none() | st.sampled_from(["A", "b"]),
+        st.none() | st.sampled_from(["a", "B", "1"]),
+        st.none() | WHERE[coll],
+        st.none() | st.integers(0, 3),
     )
 
 
@@ -51,6 +61,9 @@ OPERATION = st.one_of(
     writes("things"),
     writes("seen"),
     writes("notes"),
+    writes("records"),
+    writes("records"),
+    st.tuples(st.just("get"), st.just("records"), KEYS),
     st.tuples(st.just("delete"), st.sampled_from(list(DOCS)), KEYS),
     st.tuples(st.just("append"), st.sampled_from(STREAMS), PARTITIONS, NOTE),
     st.tuples(
@@ -60,18 +73,22 @@ OPERATION = st.one_of(
         st.none() | st.integers(0, 6),
         st.integers(0, 4),
     ),
-    looks("rank"),
-    looks("name"),
-    looks(None),
+    looks("things", "rank"),
+    looks("things", "name"),
+    looks("things", None),
+    looks("records", "at"),
+    looks("records", "who"),
+    looks("records", None),
 )
 
 
 def perform(tx, operation):
     kind, *rest = operation
     if kind == "look":
-        index, low, high, limit, offset, reverse, contains = rest
-        rows = tx.scan("things", index, low, high, limit=limit, offset=offset, reverse=reverse, contains=contains)
-        return rows, tx.count("things", index, low, high, contains=contains)
+        coll, index, low, high, limit, offset, reverse, contains, prefix, where, cap = rest
+        filters = {"contains": contains, "prefix": prefix, "where": where}
+        rows = tx.scan(coll, index, low, high, limit=limit, offset=offset, reverse=reverse, **filters)
+        return rows, tx.count(coll, index, low, high, cap=cap, **filters)
     if kind == "read":
         stream, partition, before, limit = rest
         return tx.read(stream, partition, before=before, limit=limit)
@@ -98,9 +115,25 @@ def run(storage, operations, abandon):
         return abandoned.args[0]
 
 
+SMALL = {
+    (log_files, "SEGMENT_BYTES"): 120,
+    (log_files, "LINES"): 2,
+    (log_files, "READ"): 16,
+    (log_write, "SLICE"): 2,
+    (snapshot, "SLICE"): 2,
+    (search, "BLOCK"): 1,
+    (query, "FEW"): 2,
+    (query, "FEW_COLD"): 1,
+}
+"""Sizes at which a few documents already take every path."""
+
+
 class Differential(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
+        self.sizes = {where: getattr(*where) for where in SMALL}
+        for where, size in SMALL.items():
+            setattr(*where, size)
         self.folder = Path(tempfile.mkdtemp())
         self.lives = 0
         self.files = self.start()
@@ -142,6 +175,8 @@ class Differential(RuleBasedStateMachine):
 
     def teardown(self):
         self.files.close()
+        for where, size in self.sizes.items():
+            setattr(*where, size)
         shutil.rmtree(self.folder)
 
 

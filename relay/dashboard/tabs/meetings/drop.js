@@ -20,8 +20,7 @@ export function Drop({ onFiles }) {
     event.target.value = ""; // the same file may be chosen again
   };
   return html`<div class=${`drop${over ? " over" : ""}`} onDragOver=${stop} onDragLeave=${stop} onDrop=${dropped}>
-    <p><strong>Drop a recording here</strong>, or
-      <button type="button" onClick=${() => chooser.current.click()}>choose files…</button></p>
+    <p><strong>Drop a recording here</strong>, or${" "}<button type="button" onClick=${() => chooser.current.click()}>choose files…</button></p>
     <p class="help">Any sound or video file. An upload that stops goes on where it was: choose the same file again.</p>
     <input ref=${chooser} class="hidden" type="file" multiple accept=${TYPES} tabindex="-1" aria-label="Recordings to upload" onChange=${picked} />
   </div>`;

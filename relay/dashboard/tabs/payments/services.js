@@ -56,8 +56,8 @@ function Rail({ api, notify, rail, changed, onOpen }) {
     <p class=${rail.problem ? "" : "muted"}>${rail.problem ?? "It answers and takes payments."}</p>
     ${found && html`<p class="result" role="status">${found}</p>`}
     <div class="actions">
-      <button type="button" onClick=${onOpen}>Connection…</button>
-      <button type="button" disabled=${busy || rail.state === "off"} onClick=${rescan}>${busy ? "Looking…" : "Rescan"}</button>
+      <button type="button" aria-label=${`Connection of ${rail.name}`} onClick=${onOpen}>Connection…</button>
+      <button type="button" disabled=${busy || rail.state === "off"} aria-label=${`Rescan ${rail.name}`} onClick=${rescan}>${busy ? "Looking…" : "Rescan"}</button>
     </div>
   <//>`;
 }

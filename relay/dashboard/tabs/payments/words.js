@@ -140,7 +140,7 @@ const VERDICTS = {
   handled: ["Acted on", "ok", "The payment service was asked, and the order was credited."],
   already_processed: ["Known already", "muted", "The order was credited before; nothing was given twice."],
   checking: ["Looked up later", "info", "The payment service did not answer in time; the relay asks again by itself."],
-  not_settled: ["Not paid yet", "muted", "The payment service was asked and says the payment is not final."],
+  not_settled: ["Not final", "muted", "The payment service was asked and says the payment is not final."],
   unknown_invoice: ["Not ours", "muted", "The invoice belongs to no order of this relay, perhaps to another shop of the store."],
   no_order_id: ["Not ours", "muted", "It names no invoice and no order."],
   event_type: ["Of no interest", "muted", "This kind of event changes nothing here."],

@@ -35,9 +35,9 @@ const columns = [
 ];
 
 function who(actor) {
-  if (actor === "admin") return "you, with the password";
+  if (actor === "admin") return "with the password";
   if (actor.startsWith("key:")) return html`a key <span class="key">${actor.slice(4)}</span>`;
-  return actor === "system" ? "the relay itself" : actor;
+  return actor === "system" || actor === "relay" ? "the relay itself" : actor;
 }
 
 const THINGS = {
@@ -46,10 +46,10 @@ const THINGS = {
   sessions: "session", settings: "settings", wipe: "everything",
 };
 const DEEDS = {
-  add: "added", ask_again: "to be checked again", block: "blocked", cancel: "cancelled", change: "changed", choose: "store chosen",
+  add: "added", begin_connect: "connecting begun", ask_again: "to be checked again", block: "blocked", cancel: "cancelled", change: "changed", choose: "store chosen",
   connect: "connected", create: "made", credit: "credited", debit: "debited", delete: "deleted", disconnect: "disconnected",
   dismiss: "dismissed", drop: "dropped", end: "ended", erase: "erased", grant: "given credits", login: "begun", logout: "ended", move: "credits moved",
-  promote: "put in use", refund: "refunded", remove: "removed", retry: "sent again", reverse: "reversed", revoke: "revoked", tier: "tier set",
+  promote: "put in use", reconcile: "looked for", rescan: "looked for", refund: "refunded", remove: "removed", retry: "sent again", reverse: "reversed", revoke: "revoked", tier: "tier set",
   unblock: "unblocked", upload: "uploaded", wipe: "wiped",
 };
 

@@ -1,11 +1,12 @@
 // Backends on trial: a known sample through each, with time and score; and a prompt to try and put in use.
 
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
-import { duration, percent } from "../../lib/format.js";
+import { duration } from "../../lib/format.js";
 import { useLoad } from "../../lib/load.js";
 import { Table } from "../../lib/table.js";
-import { Badge, Card, States } from "../../lib/ui.js";
+import { Card, States } from "../../lib/ui.js";
 import { Trial } from "./prompt.js";
+import { Answer, Score } from "./results.js";
 
 const TASKS = { transcribe: "Speech to text", diarize: "Who speaks when", analyze: "Text from a prompt" };
 
@@ -64,15 +65,3 @@ const columns = [
   { id: "time", label: "Took", cell: (row) => duration(row.elapsed_ms), number: true },
   { id: "speed", label: "Speed", cell: (row) => (row.speed ? html`<span title="seconds of sound per second">${row.speed}×</span>` : "–"), number: true },
 ];
-
-export function Answer({ row }) {
-  if (row.error) return html`<${Badge} kind="bad">failed<//> <span class="problem">${row.error.message}</span>`;
-  const text = row.output?.text ?? (row.output?.segments ?? []).map((part) => `${part.start} to ${part.end} s: ${part.speaker}`).join("\n");
-  return html`<details><summary>answered</summary><pre>${text || "It answered nothing."}</pre></details>`;
-}
-
-export function Score({ row }) {
-  if (row.score === null || row.score === undefined) return "–";
-  return html`<span class="score"><meter min="0" max="1" low="0.5" high="0.8" optimum="1" value=${row.score} aria-label=${row.score_kind}></meter>
-    ${percent(row.score)} <span class="help">${row.score_kind}</span></span>`;
-}

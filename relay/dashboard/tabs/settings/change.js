@@ -14,6 +14,8 @@ export function Change({ before, after }) {
   </dl>`;
 }
 
+const isNothing = (value) => value === null || value === "" || value === 0 || (Array.isArray(value) && value.length === 0);
+
 /** [name, before, after] of what differs; of two values that are no objects one row. */
 function differences(before, after) {
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -22,5 +24,7 @@ function differences(before, after) {
   }
   const [was, is] = [isObject(before) ? before : {}, isObject(after) ? after : {}];
   const names = [...new Set([...Object.keys(was), ...Object.keys(is)])];
-  return names.filter((name) => !(name in was && name in is) || !same(was[name], is[name])).map((name) => [name, was[name], is[name]]);
+  const rows = names.filter((name) => !same(was[name], is[name])).map((name) => [name, was[name], is[name]]);
+  // What is new tells only what it has.
+  return rows.filter(([name, , now]) => name in was || !isNothing(now));
 }

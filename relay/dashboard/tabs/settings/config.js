@@ -17,22 +17,25 @@ export function Config({ api, query, setQuery }) {
         <${Search} label="Search the configuration" value=${query.q} onInput=${(text) => setQuery({ q: text }, { replace: true })} />
       </div>
       ${sections.length === 0 && html`<p class="state">Nothing in the configuration matches.</p>`}
-      ${sections.map((section) => html`<${Card} key=${section} title=${section} className="tree">
+      <div class="trees">${sections.map((section) => html`<${Card} key=${section} title=${section} className="tree">
         <dl class="pairs long">
           ${rows.filter(([key]) => head(key) === section).map(([key, value]) => html`<div key=${key}>
-            <dt>${key.slice(section.length + 1) || key}</dt>
-            <dd>${valueWords(null, value)} ${sources[key] && sources[key] !== "default" && html`<span class="help">from ${sourceWords(sources[key])}</span>`}</dd>
+            <dt>${section === OTHERS || key === section ? key : key.slice(section.length + 1)}</dt>
+            <dd>${isTable(value) ? "nothing is set in it" : valueWords(null, value)} ${sources[key] && sources[key] !== "default" && html`<span class="help">from ${sourceWords(sources[key])}</span>`}</dd>
           </div>`)}
         </dl>
-      <//>`)}`;
+      <//>`)}</div>`;
   }}<//>`;
 }
+
+const OTHERS = "Others";
+const isTable = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** [dotted key, value] of every leaf; lists stay whole. */
 function leaves(tree, path = "") {
   return Object.entries(tree ?? {}).flatMap(([name, value]) => {
     const key = path ? `${path}.${name}` : name;
-    const inside = typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length > 0;
+    const inside = isTable(value) && Object.keys(value).length > 0;
     return inside ? leaves(value, key) : [[key, value]];
   });
 }
@@ -40,6 +43,6 @@ function leaves(tree, path = "") {
 /** The table a key is in: "relay", "tiers.pro", "plugins.btcpay". */
 function head(key) {
   const parts = key.split(".");
-  if (parts.length === 1) return "Others";
+  if (parts.length === 1) return OTHERS;
   return ["tiers", "plugins"].includes(parts[0]) ? parts.slice(0, 2).join(".") : parts[0];
 }

@@ -12,7 +12,7 @@ export function Setting({ setting, draft, waits, problem }) {
   return html`<div class=${`setting${touched ? " touched" : ""}`}>
     <div class="what">
       <label for=${id} id=${`${id}-label`}>${label(setting.key)}</label>
-      <p class="help" id=${`${id}-help`}>${setting.help}</p>
+      <p class="help" id=${`${id}-help`}>${helpOf(setting)}</p>
     </div>
     <div class="how">
       ${draft.isReset(setting.key)
@@ -22,6 +22,12 @@ export function Setting({ setting, draft, waits, problem }) {
     </div>
     <${Origin} ...${{ setting, draft, waits, touched }} />
   </div>`;
+}
+
+/** The tier's name stands above already. */
+function helpOf({ key, help }) {
+  const [table, tier] = key.split(".");
+  return table === "tiers" && help.startsWith(`${tier}: `) ? help.slice(tier.length + 2) : help;
 }
 
 function Origin({ setting, draft, waits, touched }) {

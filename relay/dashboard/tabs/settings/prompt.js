@@ -4,7 +4,7 @@ import { html, useState } from "../../lib/html.js";
 import { duration } from "../../lib/format.js";
 import { useLoad } from "../../lib/load.js";
 import { Card, Field, Select, States } from "../../lib/ui.js";
-import { Score } from "./backends.js";
+import { Score } from "./results.js";
 
 const NAMES = [["meeting_summary", "Summary of an internal meeting"], ["recap", "Recap, when the caller sends no prompt"]];
 

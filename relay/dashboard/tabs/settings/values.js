@@ -58,12 +58,17 @@ export function resetWords(setting) {
 }
 
 /** "tiers.pro.monthly_credits" -> "Monthly credits"; the tier stands above. */
-export const label = (key) => capital(key.split(".").at(-1).replaceAll("_", " "));
+export function label(key) {
+  const words = key.split(".").at(-1).split("_").map((word) => PROPER[word] ?? word);
+  return capital(words.join(" "));
+}
 
-/** The same where nothing stands above: "Pro: monthly credits". */
+const PROPER = { mb: "(MB)", url: "URL", cors: "CORS", gemini: "Gemini" };
+
+/** The same where nothing stands above: "Pro: Monthly credits". */
 export function fullLabel(key) {
   const parts = key.split(".");
-  return `${capital(parts.at(-2) ?? "")}: ${label(key).toLowerCase()}`;
+  return `${capital(parts.at(-2) ?? "")}: ${label(key)}`;
 }
 
 /** What stands above a setting within its group. */

@@ -29,7 +29,7 @@ export function Actions({ account, api, notify, tiers, onChange, onClose }) {
     unblock: { text: "Its calls are answered again.", reason: true, action: "Unblock", onSubmit: (values) => act("unblock", values, `${name} is not blocked any more.`) },
     move: { ...MOVE, onSubmit: ({ amount, ...values }) => act("move", amount === null ? values : { amount, ...values }, `Moved to ${values.to}.`) },
     erase: {
-      text: "The account, its jobs and their outputs are deleted. Its ledger entries stay, without a name. This cannot be undone.",
+      text: "The account, its jobs and their outputs are deleted. Its ledger entries stay and add up to nothing. This cannot be undone.",
       reason: true, typed: name, action: "Erase for ever", danger: true,
       onSubmit: async (values) => {
         await act("erase", values, `${name} is erased.`);
