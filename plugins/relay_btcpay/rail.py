@@ -75,7 +75,8 @@ class BTCPayRail:
         return None
 
     def dedup_key(self, invoice_id: str) -> str:
-        return f"{self._credentials.store}|{invoice_id}"
+        # Asked inside the core's transaction, so nothing may be read from the storage here.
+        return f"{self.store}|{invoice_id}"
 
     def create_checkout(self, purchase: Purchase) -> Snapshot:
         body = wish(purchase, self._settings)

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from relay.books import audit
+from relay.books.settings import Overrides
 from relay.config import load_config
 from relay.domain.instants import iso
-from relay.errors import Conflict, Invalid, NotFound
+from relay.errors import ConfigError, Conflict, Invalid, NotFound
 from relay.ports.storage import COLLECTIONS, STREAMS
 from relay.services.effective import Layers
 from relay.services.policy import Policy
@@ -228,14 +229,21 @@ def test_a_value_that_contradicts_an_edit_of_the_file_is_set_aside(house):
     assert house.now.tiers["pro"].monthly_gemini == 5, "it is back when the file is"
 
 
-def test_of_two_that_contradict_each_other_the_newer_one_stays(house):
-    house.write("[tiers.core]\nlifetime_credits = 1\n[tiers.pro]\nmonthly_credits = 2\n")
-    house.save(tiers__pro__monthly_credits=None)
-    house.save(tiers__pro__lifetime_credits=5)
-    house.write("[tiers.core]\nlifetime_credits = 1\n[tiers.pro]\nmonthly_gemini = 2\n")
-    assert house.now.tiers["pro"].lifetime_credits is None, "with the file's monthly limit it cannot be"
-    assert "tiers.pro.lifetime_credits" in house.book.state.problems
-    assert "tiers.pro.monthly_credits" not in house.book.state.problems
+@pytest.mark.parametrize("newer", ["monthly_credits", "lifetime_credits"])
+def test_of_two_that_contradict_each_other_the_newer_one_stays(house, newer):
+    """As an upgrade with a stricter rule would find them."""
+    values = {"tiers.pro.monthly_credits": 5, "tiers.pro.lifetime_credits": 6}
+    saved = {key: 2 if key.endswith(newer) else 1 for key in values}
+    house.storage.transact(lambda tx: tx.put("settings", "overrides", Overrides(2, values, saved)))
+    house.write("[tiers.core]\n[tiers.pro]\n")
+    assert set(house.book.state.kept) == {f"tiers.pro.{newer}"}
+    assert len(house.book.state.problems) == 1
+
+
+def test_saved_settings_that_cannot_be_read_are_named(house):
+    house.storage.transact(lambda tx: tx.put("settings", "overrides", {"version": "one"}))
+    with pytest.raises(ConfigError, match="what the dashboard saved"):
+        house.start()
 
 
 def test_what_another_process_saved_is_adopted(house):

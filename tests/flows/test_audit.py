@@ -17,19 +17,19 @@ from relay.books import audit
 from relay.cli.serve import commands
 from tests.flows.background import submit
 from tests.flows.fake_backend import FakeBackend
-from tests.flows.live import OPERATOR, PASSWORD, Live, Reply, assert_error, install, running, user
+from tests.flows.live import OPERATOR, PASSWORD, Live, Reply, assert_error, eventually, install, running, user
 from tests.flows.test_admin_keys import NOT_BUILT_YET, bearer, routes
 from tests.flows.test_connect import ConnectableRail
+from tests.flows.test_licences import ACCOUNT, KEYSAT, Issuer, holder
 from tests.flows.test_money import SHOP, age, bought
+from tests.loopback import Server
 
 NO_CHANGE = {
     ("POST", "/admin/books/verify"): "looks through the books",
     ("POST", "/admin/test-run"): "asks a backend, for nobody and nothing",
     ("POST", "/admin/test-run-suite"): "the same, many times",
 }
-ELSEWHERE = {
-    ("DELETE", "/admin/license-cache"): "needs licences: tests/flows/test_licences.py",
-}
+ELSEWHERE = {("DELETE", "/admin/license-cache"): "needs a relay with licences, and has a test of its own"}
 
 
 class House:
@@ -386,6 +386,18 @@ def test_what_was_refused_leaves_no_line(live, session) -> None:
     for method, path, headers, body in calls:
         assert live.call(method, path, headers=headers, json=body).status >= 400
     assert page(live, session, "limit=500") == before
+
+
+def test_having_a_licence_asked_about_again_is_one_line(tmp_path) -> None:
+    backend = FakeBackend()
+    with Server(Issuer()) as server, running(tmp_path, [backend], plugins=f'{KEYSAT}url = "{server.url}"\n') as live:
+        session = live.login()
+        assert live.analyze(holder()).status == 200
+        eventually(lambda: live.get("/admin/license-cache", session).json["verdicts"] != [])
+        body = {"licence": ACCOUNT}
+        assert live.call("DELETE", "/admin/license-cache", headers=session, json=body).status == 200
+        (row,) = page(live, session, "q=licences.")
+        assert (row["actor"], row["action"], row["target"]) == ("admin", "licences.ask_again", ACCOUNT)
 
 
 # Looking through it

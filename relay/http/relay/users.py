@@ -77,7 +77,8 @@ class Users:
         return f"user:{check_id(user, 'the user id')}"
 
     def _done(self, change: Once, key: str, action: str, reason: str = "") -> Callable[[Tx], None]:
-        """What belongs into the transaction of the change: its line in the audit log, and the answer."""
+        """What belongs into the transaction of the change: its line in the audit log, and the answer. What was before
+        is read a moment earlier."""
         before = _told(self._credits.user(key))
 
         def done(tx: Tx) -> None:
