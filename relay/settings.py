@@ -116,6 +116,17 @@ class OutputSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_mb: Positive = 1024
 
 
+class MeetingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Internal meetings are worked on in pieces of `piece_seconds`, of which two neighbours share `overlap_seconds`."""
+
+    piece_seconds: Annotated[int, Meta(ge=20, le=3600)] = 300
+    overlap_seconds: Annotated[int, Meta(ge=2, le=60)] = 10
+
+    def __post_init__(self) -> None:
+        if self.overlap_seconds * 2 >= self.piece_seconds:
+            raise ValueError("overlap_seconds must be less than half of piece_seconds")
+
+
 class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     initial_delay_seconds: SecondsOrNone = 15
     interval_seconds: Seconds = 60
@@ -184,6 +195,7 @@ class Settings(Struct, frozen=True):
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     outputs: OutputSettings = OutputSettings()
+    meetings: MeetingSettings = MeetingSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     events: EventSettings = EventSettings()
     renewals: RenewalSettings = RenewalSettings()

@@ -19,7 +19,7 @@ from relay.api import crash_point
 
 from .files import make_dir, put_in_place, sync_dir, write_temp
 from .journal import now, old_journals
-from .layout import document_file, encode_document, encode_rows, file_of, lines, rows_file, sliced
+from .layout import document_file, encode_document, encode_rows, file_of, lines, rows_file
 from .log_write import LogWrite
 from .manifest import FileState, Manifest, StreamState, save_manifest
 from .pace import Pace
@@ -48,7 +48,7 @@ def write_checkpoint(
     changing: dict[str, FileState] = {}
     for snapshot in work.snapshots:
         changing |= _write_snapshot(data_dir, old, snapshot, work)
-    heads = {name: _write_heads(data_dir, old, rotation, stream, work.pace) for name, stream in streams.items()}
+    heads = {name: _write_heads(data_dir, old, rotation, stream, work) for name, stream in streams.items()}
     crash_point("jsonfile.checkpoint-files-written")
     save_manifest(data_dir, Manifest(old.seq, old.time, {**old.files, **changing}, old.streams, old.logs))
     crash_point("jsonfile.checkpoint-announced")
@@ -115,7 +115,7 @@ def _put_in_place(data_dir: Path, changing: Mapping[str, FileState]) -> None:
         sync_dir(directory)
 
 
-def _write_heads(data_dir: Path, old: Manifest, rotation: Rotation, stream: Stream, pace: Pace) -> StreamState:
+def _write_heads(data_dir: Path, old: Manifest, rotation: Rotation, stream: Stream, work: Work) -> StreamState:
     """A heads file per checkpoint: the old one stays valid until the new manifest is there."""
     lengths, heads = rotation.lengths[stream.name], rotation.heads[stream.name]
     before = old.streams.get(stream.name)
@@ -123,8 +123,9 @@ def _write_heads(data_dir: Path, old: Manifest, rotation: Rotation, stream: Stre
         return before
     make_dir(stream.directory)
     path = stream.directory / f"heads-{rotation.seq}.json"
-    items = iter([(partition, msgspec.json.encode(head)) for partition, head in heads.items()])
-    digest = write_temp(path, lines(sliced(items)), pace)
+    encode = msgspec.json.encode
+    slices = ([(name, encode(head)) for name, head in some] for some in heads.slices(work.lock))
+    digest = write_temp(path, lines(slices), work.pace)
     put_in_place(path)
     sync_dir(stream.directory)
     return StreamState(lengths, len(heads), str(path.relative_to(data_dir)), digest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import msgspec
 
 from relay.api import Collection
 
-LINES = 500
-"""Documents per write: the other threads run in between."""
 _encode = msgspec.json.encode
 
 
@@ -52,12 +49,6 @@ def lines(
             yield start + b",\n".join([b"%b:%b" % (_encode(key), raw) for key, raw in items])
             start = b",\n"
     yield closing if start == b",\n" else opening + closing.lstrip(b"\n")
-
-
-def sliced(items: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    rest = iter(items)
-    while some := list(islice(rest, LINES)):
-        yield some
 
 
 def encode_rows(spec: Collection, slices: Iterable[list[tuple[str, bytes]]]) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -24,6 +24,7 @@ from .memory import WAIT_SECONDS, Commit, Memory
 from .overlay import Overlay
 from .pace import REST, Pace
 from .recovery import Recovery
+from .table import Table
 from .view import Loaded, NotInMemory, View
 from .writer import Rotation, Writer
 
@@ -227,20 +228,22 @@ class JSONFileStorage:
             self._writer.queue.put(rotation)
         try:
             rotation.wait()
-            if not tables and rotation.seq == self._manifest.seq:
-                return
-            self._sync_segments(rotation)
-            work = Work(snapshots, logs, self._memory.lock, pace)
-            self._manifest = write_checkpoint(self._dir, self._manifest, work, rotation, self._memory.streams)
+            if tables or rotation.seq != self._manifest.seq:
+                self._sync_segments(rotation)
+                work = Work(snapshots, logs, self._memory.lock, pace)
+                self._manifest = write_checkpoint(self._dir, self._manifest, work, rotation, self._memory.streams)
         except Exception as exc:
-            with self._memory.lock:
-                for table in tables:
-                    table.release(kept=False)
+            self._release(tables, kept=False)
             self._manifest = load_manifest(self._dir) or self._manifest
             raise storage_error(exc, "the checkpoint failed; the journal keeps everything") from exc
+        self._release(tables, kept=True)
+
+    def _release(self, tables: Iterable[Table], *, kept: bool) -> None:
         with self._memory.lock:
             for table in tables:
-                table.release(kept=True)
+                table.release(kept=kept)
+            for stream in self._memory.streams.values():
+                stream.reading = None
 
     def _sync_segments(self, rotation: Rotation) -> None:
         """After a failed fsync the system may call lost pages written, so nothing may rely on them."""

@@ -7,6 +7,7 @@ record of the same partition before it. Entries wait in memory (`tails`) until t
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from .files import make_dir, open_file, sync_dir, sync_file
 SEGMENT_BYTES = 64 * 1024 * 1024
 RECENT = 4096
 CHUNK = 1000
+SLICE = 500
 Pointer = tuple[int, int, int]
 """(segment number, offset in bytes, length in bytes)."""
 Head = tuple[int, int, int, int]
@@ -39,6 +41,29 @@ class Record(msgspec.Struct, gc=False):
 _record = msgspec.json.Decoder(Record)
 
 
+class HeadsSnapshot:
+    """The heads at one moment, read in slices while they change: the first change of one leaves the old one here."""
+
+    def __init__(self, heads: dict[str, Head]) -> None:
+        self._heads = heads
+        self._partitions = list(heads)
+        self._before: dict[str, Head | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._partitions)
+
+    def remember(self, partition: str, old: Head | None) -> None:
+        self._before.setdefault(partition, old)
+
+    def slices(self, lock: threading.Lock) -> Iterator[list[tuple[str, Head]]]:
+        """Takes the lock for one slice at a time."""
+        for start in range(0, len(self._partitions), SLICE):
+            names = self._partitions[start : start + SLICE]
+            with lock:
+                found = [(name, self._before.get(name) or self._heads[name]) for name in names]
+            yield found
+
+
 class Stream:
     """`heads`, `tails` and `recent` belong to the storage's lock; `lengths` and `backlog` to the writer thread."""
 
@@ -51,6 +76,8 @@ class Stream:
         self.lengths: list[int] = []
         self.backlog: deque[Entry] = deque()
         """Durable in the journal, not yet in a segment."""
+        self.reading: HeadsSnapshot | None = None
+        """The snapshot that a checkpoint reads: it is told of every head before that changes."""
         self._fd: int | None = None
 
     def last(self, partition: str) -> int:
@@ -109,6 +136,8 @@ class Stream:
             tail.popleft()
             if not tail:
                 del self.tails[partition]
+            if self.reading is not None:
+                self.reading.remember(partition, self.heads.get(partition))
             self.heads[partition] = head
             self.recent[head[1:]] = record
         while len(self.recent) > RECENT:

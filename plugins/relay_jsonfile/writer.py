@@ -12,7 +12,7 @@ from relay.api import StorageUnavailable, crash_point
 from .files import storage_error
 from .journal import Journal, SyncFailed
 from .memory import WAIT_SECONDS, Commit, Memory, StorageError
-from .stream import Head
+from .stream import HeadsSnapshot
 
 log = logging.getLogger("relay.jsonfile")
 BATCH = 1000
@@ -23,13 +23,13 @@ FLUSH = 128
 class Rotation:
     """A mark in the queue: the checkpoint holds exactly the commits before it.
 
-    `lengths`: of each stream's segments; `heads`: copies, as of that point.
+    `lengths`: of each stream's segments; `heads`: its heads, as of that point.
     """
 
     def __init__(self) -> None:
         self.seq = 0
         self.lengths: dict[str, list[int]] = {}
-        self.heads: dict[str, dict[str, Head]] = {}
+        self.heads: dict[str, HeadsSnapshot] = {}
         self._error: StorageError | None = None
         self._reached = threading.Event()
 
@@ -183,5 +183,5 @@ class Writer:
         order.seq = self.seq
         for name, stream in self._memory.streams.items():
             order.lengths[name] = list(stream.lengths)
-            order.heads[name] = stream.heads.copy()
+            order.heads[name] = stream.reading = HeadsSnapshot(stream.heads)
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -120,15 +120,13 @@ def close_hours(tx: Tx, now: datetime, limit: int = 50) -> int:
     return len(rows[:limit])
 
 
-def rows(tx: ReadTx, kind: str, first: str, last: str) -> dict[str, Usage]:
-    """Hours (`2026-01-31T05`) or days (`2026-01-31`) from `first` to `last` in which anything happened."""
-    size = len(first)
-    found: dict[str, Usage] = {}
-    for key, doc in tx.scan(COLL, None, f"{kind} {first}", f"{kind} {last}", limit=BATCH * 20):
-        found[key[2:]] = msgspec.convert(doc, Usage)
+def rows(tx: ReadTx, kind: str, names: Sequence[str]) -> dict[str, Usage]:
+    """Of these hours (`2026-01-31T05`) or days (`2026-01-31`), all of one kind, those in which anything happened."""
+    found = {name: row for name in names if (row := tx.get(COLL, f"{kind} {name}", Usage)) is not None}
+    wanted, size = set(names), len(names[0]) if names else 0
     for key, row in _open(tx):
-        if first <= (start := key[2 : 2 + size]) <= last:
-            found.setdefault(start, Usage()).add(row)
+        if (name := key[2 : 2 + size]) in wanted:
+            found.setdefault(name, Usage()).add(row)
     return found
 
 

@@ -17,7 +17,7 @@ from relay.domain.ledger import Draft, Entry
 from relay.errors import BadIdentity, Conflict, Invalid, NotFound
 from relay.identity import check_id
 from relay.ports.storage import ReadTx, Storage, Tx
-from relay.services.meter import blocked as refusal
+from relay.services.meter_refusals import blocked as refusal
 from relay.services.policy import Policy
 
 Also = Callable[[Tx], None]

@@ -1,7 +1,7 @@
 """The operator's table of accounts: any filter with any order, a page at a time, however many rows there are.
 
-A filter that leaves few rows is answered from those, sorted here. One that leaves many is answered by walking the
-index of the order, where the next match is never far. No read looks at more than some thousand rows.
+The storage finds and sorts what it has filters and indexes for. The rest is filtered here: from the rows that another
+filter leaves, if they are few, else along the order's index. No read brings more than some thousand rows.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FEW = 5000
 MAX_WALKED = 20_000
 """Rows looked at for one page where the storage cannot filter; what lies behind them is not shown."""
 SLICE = 500
-KEYS = 50_000
-"""Keys searched in one read."""
+FOUND = 1000
+"""Rows that a search may bring to be sorted here: they come in one read."""
 LAST = "\U0010ffff"
 
 SORTS: dict[str, str | None] = {
@@ -91,22 +91,22 @@ class AccountTable:
         now = self._clock()
         return count, capped, [admin_row(key, accounts.load(doc), self._policy.tiers, now) for key, doc in rows]
 
-    # Few rows: collect them, sort them here.
+    # Few rows: collect them, filter and sort them here. For what the storage has no filter or no index for.
 
     def _few(self, wish: Wish) -> Rows | None:
-        """All rows that match; None when they may be more than FEW."""
+        """All rows that match; None when they may be more than FEW, or when the storage finds them by itself."""
+        if not (wish.blocked or wish.tier == "core" or wish.type == "install" or wish.sort == "tier"):
+            return None
         source = self._storage.read(lambda tx: _smallest(tx, wish))
         if source is not None:
-            pages = self._slices(source)
+            rows = [row for page in self._slices(source) for row in page]
         elif wish.search:
-            pages = self._found(wish.search)
+            limit = min(FEW, FOUND) + 1
+            rows = self._storage.read(lambda tx: tx.scan(COLL, contains=wish.search, limit=limit))
+            if len(rows) == limit:
+                return None
         else:
             return None
-        rows: Rows = []
-        for page in pages:
-            rows += page
-            if len(rows) > FEW:
-                return None
         return [row for row in rows if wish.fits(*row)]
 
     def _slices(self, source: Span) -> Iterator[Rows]:
@@ -119,16 +119,6 @@ class AccountTable:
             if len(rows) < SLICE:
                 return
 
-    def _found(self, text: str) -> Iterator[Rows]:
-        """Rows with this text in their keys, looked for in pieces, so that nobody waits for all of it."""
-        first: str | None = None
-        while True:
-            end, rows = self._storage.read(lambda tx, first=first: _search(tx, text, first))  # type: ignore[misc]
-            yield rows
-            if end is None:
-                return
-            first = end + "\0"
-
     # Many rows: walk the index of the order.
 
     def _many(self, wish: Wish, limit: int, offset: int) -> tuple[int, bool, Rows]:
@@ -140,10 +130,10 @@ class AccountTable:
             return self._walk(wish, index, limit, offset)
 
         def read(tx: ReadTx) -> tuple[int, bool, Rows]:
-            where = {"paid_tier": wish.tier} if wish.tier else None
+            where: dict[str, str] | None = {"paid_tier": wish.tier} if wish.tier else None
             page: dict[str, Any] = {"limit": limit, "offset": offset, "reverse": wish.descending}
             rows = tx.scan(COLL, index, contains=wish.search, prefix=wish.prefix, where=where, **page)
-            return (*_count(tx, wish), rows)
+            return (*_count(tx, wish, where), rows)
 
         return self._storage.read(read)
 
@@ -224,20 +214,8 @@ def _strangers(tx: ReadTx) -> int:
     return tx.count(COLL) - sum(tx.count(COLL, None, prefix, prefix + LAST) for prefix in TYPES.values())
 
 
-def _count(tx: ReadTx, wish: Wish) -> tuple[int, bool]:
-    """Exact where an index tells; else counted to FEW."""
-    if wish.search:
-        return FEW, True
-    if wish.tier and wish.prefix:
-        count = tx.count(COLL, "paid_tier", wish.tier, wish.tier, prefix=wish.prefix, cap=FEW)
-        return count, count == FEW
-    if wish.tier:
-        return tx.count(COLL, "paid_tier", wish.tier, wish.tier), False
-    return (tx.count(COLL, None, wish.prefix, wish.prefix + LAST) if wish.prefix else tx.count(COLL)), False
-
-
-def _search(tx: ReadTx, text: str, first: str | None) -> tuple[str | None, Rows]:
-    """The end of this piece of the keys, None for the last, and the rows found in it."""
-    edge = tx.scan(COLL, None, first, limit=1, offset=KEYS)
-    end = edge[0][0] if edge else None
-    return end, tx.scan(COLL, None, first, end, limit=FEW + 1, contains=text)
+def _count(tx: ReadTx, wish: Wish, where: dict[str, str] | None) -> tuple[int, bool]:
+    """Exact where one index tells; else counted to FEW."""
+    cap = FEW if wish.search or (where and wish.prefix) else None
+    count = tx.count(COLL, contains=wish.search, prefix=wish.prefix, where=where, cap=cap)
+    return count, count == cap

@@ -81,7 +81,7 @@ class Core:
             self.infer,
             data_dir,
             settings.relay.max_upload_mb * 2**20,
-            lambda: self.settings.prompts.meeting_summary,
+            settings,
         )
         self.test_runs = TestRuns(
             registry.backends, self.infer.slots, self.spool_dir, float(settings.relay.call_seconds)

@@ -23,7 +23,7 @@ from relay.domain.orders import Order
 from relay.errors import BadRequest
 from relay.ports.storage import Storage
 from relay.services.policy import Policy
-from relay.services.usage import By, Figures, figures
+from relay.services.usage import HOURS_KEPT_DAYS, By, Figures, figures
 
 BATCH = 200
 MAX_DAYS = 366
@@ -83,7 +83,7 @@ class Exports:
         return begin, end
 
     def _usage(self, by: By, begin: datetime | None, end: datetime | None) -> Iterator[list[Row]]:
-        span = self._figures.span(by, begin, end)
+        span = self._figures.span(by, begin, end, hours_days=HOURS_KEPT_DAYS)
         rows = self._storage.read(lambda tx: self._figures.rows(tx, span))
         return iter([[_cells(figures(at, row), FIGURES) for at, row in rows]])
 

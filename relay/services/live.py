@@ -9,6 +9,7 @@ from relay.settings import (
     EventSettings,
     JobSettings,
     LimitSettings,
+    MeetingSettings,
     OutputSettings,
     Package,
     PromptSettings,
@@ -41,6 +42,8 @@ class SettingsView(Protocol):
     def retention(self) -> RetentionSettings: ...
     @property
     def outputs(self) -> OutputSettings: ...
+    @property
+    def meetings(self) -> MeetingSettings: ...
     @property
     def reconcile(self) -> ReconcileSettings: ...
     @property
@@ -88,6 +91,10 @@ class LiveSettings:
     @property
     def outputs(self) -> OutputSettings:
         return self.now.outputs
+
+    @property
+    def meetings(self) -> MeetingSettings:
+        return self.now.meetings
 
     @property
     def reconcile(self) -> ReconcileSettings:

@@ -22,16 +22,15 @@ from relay.domain.accounts import Account, spend, touch
 from relay.domain.credits import credits_view, current
 from relay.domain.holds import Hold, give_back
 from relay.domain.instants import iso, utcnow
-from relay.domain.jobs import MAX_ATTEMPTS, SERVER_ID, Attempt, Job, account_at, closed, server_id
+from relay.domain.jobs import MAX_ATTEMPTS, SERVER_ID, Attempt, Job, closed, server_id
 from relay.domain.ledger import Draft
 from relay.domain.tiers import Tier
-from relay.domain.usage import Usage
-from relay.domain.usage import count as count_name
-from relay.domain.work import OWNER
-from relay.errors import Conflict, Forbidden, PaymentRequired, RelayError
+from relay.errors import RelayError
 from relay.ports.auth import Identity
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services import meter_gemini
+from relay.services import meter_records as records
+from relay.services import meter_refusals as refusals
 from relay.services.events import Events
 from relay.services.metrics import Metrics
 from relay.services.policy import Policy
@@ -39,8 +38,6 @@ from relay.services.policy import Policy
 log = structlog.get_logger("relay.meter")
 
 Inputs = dict[str, int | float | str]
-ABANDONED = "abandoned"
-"""Stands for the error of a call that nobody ended: the relay stopped, or failed."""
 PROMISED_CALLS = 10
 """So often a broken answer may be asked for again under its charge, however few calls a job has."""
 
@@ -141,15 +138,15 @@ class Meter:
         job, rule = jobs.get(tx, job_id), self.policy.jobs
         account = current(accounts.get(tx, identity.account), self.policy.tiers, now)
         if account.blocked:
-            return blocked()
+            return refusals.blocked()
         if job is not None and job.paid_at is not None:
             over = closed(job, now, window_hours=rule.free_window_hours, max_calls=rule.max_calls)
-            return self._closed(job.name) if over else None
+            return refusals.job_closed(job.name, self.policy.jobs) if over else None
         if holds.get(tx, job_id) is not None:
             return None
         tier = self.tier(account, identity, now)
         left = tiers.next_bucket(account, tier, allowance=identity.allowance)
-        return self._nothing_left() if left is None else None
+        return refusals.nothing_left(self.policy) if left is None else None
 
     def resume(self, call: Call) -> None:
         """Take up a call that `begin` made before a restart: its hold is this process's business again."""
@@ -237,7 +234,7 @@ class Meter:
         now, key = self._clock(), call.identity.account
         account = accounts.get(tx, key)
         if account is not None and account.blocked:
-            raise blocked()
+            raise refusals.blocked()
         job = jobs.get(tx, call.job_id)
         if job is not None and job.paid_at is not None:
             self._follow_up(tx, call, job, now)
@@ -253,17 +250,9 @@ class Meter:
         rule = self.policy.jobs
         over = closed(job, now, window_hours=rule.free_window_hours, max_calls=rule.max_calls)
         if job.calls >= max(rule.max_calls, PROMISED_CALLS) if call.promised else over:
-            raise self._closed(call.job_name)
+            raise refusals.job_closed(call.job_name, self.policy.jobs)
         job.calls += 1
         jobs.put(tx, call.job_id, job)
-
-    def _closed(self, name: str) -> Conflict:
-        rule = self.policy.jobs
-        return Conflict(
-            f"job {name} is closed: a paid job takes {rule.max_calls} calls within"
-            f" {rule.free_window_hours:g} hours. Start a new job id",
-            code="job_closed",
-        )
 
     def _take(self, tx: Tx, call: Call, account: Account | None, now: datetime) -> None:
         key, policy = call.identity.account, self.policy
@@ -273,7 +262,7 @@ class Meter:
         tier = self.tier(account, call.identity, now)
         bucket = tiers.next_bucket(account, tier, allowance=call.identity.allowance)
         if bucket is None:
-            raise self._nothing_left()
+            raise refusals.nothing_left(self.policy)
         spend(account, bucket)
         account.held += 1
         touch(account, now)
@@ -281,17 +270,6 @@ class Meter:
         cycle = account.cycle_started_at if tier.counts == "monthly" else None
         running = {call.id: call.owner}
         holds.put(tx, Hold(key, call.job_id, bucket, now, running, cycle, name=call.job_name, task=call.task))
-
-    def _nothing_left(self) -> PaymentRequired:
-        return PaymentRequired(
-            "no credits left. Buy a package, or wait for the next month of your tier",
-            details={
-                "needed": 1,
-                "available": 0,
-                "packages": [package.id for package in self.policy.packages],
-                "checkout_path": "/relay/credits/checkout",
-            },
-        )
 
     def _licence_tier(self, account: Account, identity: Identity, now: datetime) -> list[Draft]:
         """The row follows the licence. It never was in core, so it carries nothing over."""
@@ -306,7 +284,7 @@ class Meter:
         hold, job = holds.get(tx, call.job_id), jobs.get(tx, call.job_id)
         charged, counted, late = 0, False, False
         if job is not None and job.paid_at is not None and call.attempts:
-            _add_attempts(job, call.attempts)
+            records.add_attempts(job, call.attempts)
             jobs.put(tx, call.job_id, job)
         if hold is not None and hold.follow_up and cost_class != meter_gemini.COST_CLASS:
             self._end_calls(tx, hold, [c for c in hold.calls if c == call.id], None)
@@ -320,7 +298,9 @@ class Meter:
             late = job is None or job.paid_at is None
         if not counted and not late:
             # One that was late is counted already, as the abandoned call it was taken for.
-            usage.count_entries(tx, now, (), fresh=False, counting=lambda row: _count(row, call, backend, free=True))
+            usage.count_entries(
+                tx, now, (), fresh=False, counting=lambda row: records.count_answer(row, call, backend, free=True)
+            )
         elif late and call.kept:
             usage.stored(tx, now, call.kept)
         account = current(account, self.policy.tiers, now)
@@ -343,7 +323,7 @@ class Meter:
         if hold.follow_up:
             drafts = meter_gemini.charge_follow_up(account, hold, job)
         else:
-            drafts = [charge_draft(hold, call.task)]
+            drafts = [records.charge_draft(hold, call.task)]
             account.held -= 1
             if self._events is not None:
                 self._events.spent(tx, key, account, self.tier(account, call.identity, now), 1, call.job_id)
@@ -351,7 +331,7 @@ class Meter:
             job.gemini = hold.gemini or job.gemini
             job.bucket = hold.bucket or job.bucket
         else:
-            job = self._paid_job(call, hold, now, backend, model)
+            job = records.paid_job(call, hold, now, backend, model)
         holds.delete(tx, hold)
         touch(account, now)
         accounts.save(
@@ -363,27 +343,18 @@ class Meter:
             drafts,
             actor=key,
             reference=call.job_id,
-            counting=lambda row: _count(row, call, backend, free=hold.follow_up),
+            counting=lambda row: records.count_answer(row, call, backend, free=hold.follow_up),
         )
         if drafts:
             job.entry = account.entries
         jobs.put(tx, call.job_id, job)
         return 0 if hold.follow_up else 1
 
-    def _paid_job(self, call: Call, hold: Hold, now: datetime, backend: str, model: str) -> Job:
-        job = job_of(hold)
-        job.task, job.paid_at, job.calls = call.task, now, len(hold.calls)
-        job.bucket, job.cycle, job.gemini = hold.bucket, hold.cycle, hold.gemini
-        job.backend, job.model = backend, model
-        job.inputs = call.inputs
-        _add_attempts(job, call.attempts)
-        return job
-
     def _release(self, tx: Tx, call: Call, error: RelayError | None) -> None:
         job = jobs.get(tx, call.job_id)
         if job is not None and job.paid_at is not None:
             job.calls = max(1, job.calls - 1)
-            _add_attempts(job, call.attempts)
+            records.add_attempts(job, call.attempts)
             jobs.put(tx, call.job_id, job)
         hold = holds.get(tx, call.job_id)
         if hold is not None and call.id in hold.calls:
@@ -391,7 +362,7 @@ class Meter:
             self._end_calls(tx, hold, [call.id], error, call.inputs)
         elif job is None or job.paid_at is None:
             return
-        usage.failed(tx, self._clock(), call.task, ABANDONED if error is None else error.code)
+        usage.failed(tx, self._clock(), call.task, records.ABANDONED if error is None else error.code)
 
     def _end_calls(
         self, tx: Tx, hold: Hold, calls: list[str], error: RelayError | None, inputs: Inputs | None = None
@@ -409,16 +380,8 @@ class Meter:
             give_back(account, hold)
             holds.delete(tx, hold)
             if not hold.follow_up:
-                jobs.put(tx, hold.job, self._failed_job(hold, error, inputs or {}))
+                jobs.put(tx, hold.job, records.failed_job(hold, error, inputs or {}, now))
         accounts.save(tx, hold.account, account, self.policy.tiers, now)
-
-    def _failed_job(self, hold: Hold, error: RelayError | None, inputs: Inputs) -> Job:
-        job = job_of(hold)
-        job.inputs, job.failed_at = inputs, self._clock()
-        job.error = {"code": ABANDONED, "message": "the relay stopped or failed during this call"}
-        if error is not None:
-            job.error = {"code": error.code, "message": error.message[:500]}
-        return job
 
     def _lost(self, hold: Hold, dead: Callable[[str], bool]) -> list[str]:
         return [
@@ -431,48 +394,4 @@ class Meter:
         hold = holds.get(tx, job)
         if hold is not None and (still := [call_id for call_id in lost if call_id in hold.calls]):
             self._end_calls(tx, hold, still, None)
-            usage.failed(tx, self._clock(), hold.task, ABANDONED, len(still))
-
-
-def blocked() -> Forbidden:
-    return Forbidden("this account is blocked; ask the operator of this relay", code="blocked")
-
-
-def charge_draft(hold: Hold, task: str) -> Draft:
-    """The entry that turns an unpaid job's hold into a charge."""
-    counted = hold.gemini if hold.gemini in {"lifetime", "monthly"} else ""
-    return Draft(
-        "charge",
-        hold.bucket,
-        -1,
-        task,
-        gemini=1 if counted else 0,
-        gemini_bucket=counted,
-        cycle=hold.cycle if "monthly" in {hold.bucket, counted} else None,
-    )
-
-
-def job_of(hold: Hold) -> Job:
-    """The record of the job that a hold belongs to, before it is known how it ended."""
-    job = Job(account=hold.account, name=hold.name, task=hold.task, created_at=hold.created_at)
-    job.attempts = hold.attempts
-    job.account_at = account_at(hold.account, hold.created_at)
-    return job
-
-
-def _count(row: Usage, call: Call, backend: str, *, free: bool) -> None:
-    """An answered call in the figures of its hour. How long a job in the background took says nothing of calls."""
-    row.calls += 1
-    row.free += free
-    row.stored += call.kept
-    count_name(row.tasks, call.task)
-    count_name(row.backends, backend)
-    seconds = call.inputs.get("seconds")
-    if isinstance(seconds, (int, float)):
-        row.audio_ms += round(seconds * 1000)
-    if call.attempts and not call.owner.startswith(OWNER):
-        row.took(sum(attempt.ms for attempt in call.attempts))
-
-
-def _add_attempts(job: Job, attempts: list[Attempt]) -> None:
-    job.attempts = [*job.attempts, *attempts][-MAX_ATTEMPTS:]
+            usage.failed(tx, self._clock(), hold.task, records.ABANDONED, len(still))

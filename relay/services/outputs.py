@@ -138,9 +138,10 @@ class Outputs:
 
         def read(tx: ReadTx) -> tuple[list[tuple[str, str]], int]:
             top = None if before is None else before.partition(" ")[0]
-            rows = tx.scan(outputs.COLL, "at", None, top, limit=BATCH * 5, reverse=True)
+            rows = tx.scan(outputs.COLL, "at", None, top, limit=most, reverse=True)
             return [(f"{doc['at']} {key}", key) for key, doc in rows], tx.count(outputs.COLL)
 
+        most = limit + BATCH
         rows, count = self._storage.read(read)
         found: dict[str, None] = {}
         last = None
@@ -151,7 +152,7 @@ class Outputs:
             last = cursor
             if len(found) == limit:
                 return list(found), count, last
-        return list(found), count, last if len(rows) == BATCH * 5 else None
+        return list(found), count, last if len(rows) == most else None
 
     def delete(
         self, actor: str, *, jobs: Sequence[str] | None = None, older_than_days: int | None = None

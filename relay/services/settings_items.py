@@ -58,6 +58,8 @@ FIXED = (
     _item("jobs.max_queued", "Jobs", "int", "How many jobs may wait; a further one is refused.", live=False),
     _item("jobs.max_queued_per_account", "Jobs", "int", "How many jobs of one account may wait.", live=False),
     _item("jobs.job_seconds", "Jobs", "int", "How long one job in the background may run.", live=False),
+    _item("meetings.piece_seconds", "Jobs", "int", "Seconds of a piece that an internal meeting is worked on in."),
+    _item("meetings.overlap_seconds", "Jobs", "int", "Seconds that two neighbouring pieces of a meeting share."),
     _item("limits.requests_per_minute", "Limits", "int", "Requests a caller may send in a minute; 0: any number."),
     _item("limits.concurrent_calls", "Limits", "int", "Calls of one caller that may run at once; 0: any number."),
     _item(

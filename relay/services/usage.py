@@ -16,8 +16,9 @@ from relay.ports.storage import ReadTx, Storage
 
 By = Literal["hour", "day"]
 HOURS_KEPT_DAYS = 92
+HOURS_SHOWN_DAYS = 31
+"""Of hours on one page; a file may have all that are kept."""
 MAX_DAYS = 3660
-"""A range of days may be this long; one of hours as long as hours are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,14 @@ class Figures:
         self._storage = storage
         self._clock = clock
 
-    def span(self, by: By, first: datetime | None, last: datetime | None) -> Span:
+    def span(
+        self, by: By, first: datetime | None, last: datetime | None, *, hours_days: int = HOURS_SHOWN_DAYS
+    ) -> Span:
         """By default the last 48 hours or 30 days. Raises BadRequest for a range that is turned around or too long."""
         end = start_of(by, last or self._clock())
         before = timedelta(hours=47) if by == "hour" else timedelta(days=29)
         begin = start_of(by, first) if first else end - before
-        longest = timedelta(days=HOURS_KEPT_DAYS if by == "hour" else MAX_DAYS)
+        longest = timedelta(days=hours_days if by == "hour" else MAX_DAYS)
         if begin > end:
             raise BadRequest("from must not be after to", details={"path": "from"})
         if end - begin > longest:
@@ -65,8 +68,9 @@ class Figures:
     def rows(self, tx: ReadTx, span: Span) -> list[tuple[datetime, Usage]]:
         """One for each hour or day of the span, oldest first; zeros where nothing happened."""
         kind = usage.HOUR if span.by == "hour" else usage.DAY
-        found = usage.rows(tx, kind, span.name(span.first), span.name(span.last))
-        return [(at, found.get(span.name(at)) or Usage()) for at in span.starts()]
+        starts = {span.name(at): at for at in span.starts()}
+        found = usage.rows(tx, kind, list(starts))
+        return [(at, found.get(name) or Usage()) for name, at in starts.items()]
 
     def usage(self, span: Span) -> dict[str, Any]:
         """`GET /admin/usage`."""

@@ -105,9 +105,9 @@ def test_a_charge_is_given_back_with_a_reason(desk: Desk) -> None:
 
 @pytest.fixture
 def small(tmp_path):
-    """A relay of its own with one slow backend."""
+    """A relay of its own that works on one job at a time."""
     backend = FakeBackend("slow", max_concurrent=1)
-    with running(tmp_path, [backend]) as live:
+    with running(tmp_path, [backend], settings="[jobs]\nworkers = 1\n") as live:
         yield live, backend
 
 

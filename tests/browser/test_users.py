@@ -65,7 +65,7 @@ def test_pages_and_filters(desk: Desk) -> None:
     page = desk.open("#users")
     expect(names(desk)).to_have_count(50)
     page.get_by_role("button", name="Next").click()
-    expect(page.get_by_text(re.compile(r"^51–"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^51\D+\d+ of"))).to_be_visible()
     assert "offset=50" in page.url
     page.get_by_label("Type").select_option("install")
     expect(names(desk)).to_have_count(3)

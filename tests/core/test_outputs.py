@@ -6,7 +6,7 @@ from relay.books import outputs as book
 from relay.books import usage
 from relay.errors import NotFound, StorageFull
 from relay.services.outputs import INLINE, Outputs
-from relay.settings import OutputSettings, RetentionSettings, Settings
+from relay.settings import OutputSettings, RetentionSettings, Settings, TierSettings
 from tests.core.books import Books
 
 SMALL = {"text": "what was said"}
@@ -15,7 +15,7 @@ SMALL = {"text": "what was said"}
 class Kept(Books):
     def __init__(self, folder, **rules):
         settings = {"outputs": OutputSettings(**rules), "retention": RetentionSettings(outputs_days=7)}
-        super().__init__(folder=folder)
+        super().__init__({"core": TierSettings()}, folder=folder)
         self.outputs = Outputs(self.storage, Settings(**settings), lambda: self.now)
 
     def answered(self, result=SMALL, job=None):

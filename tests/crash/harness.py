@@ -193,6 +193,7 @@ def assert_figures_agree(folder: Path) -> None:
 
 
 def _figures(tx):
-    days = total(usage.rows(tx, usage.DAY, "2000-01-01", "2999-12-31").values())
+    names = sorted({key[2:12] for key, _ in tx.scan(usage.COLL, limit=1000) if key[0] in "do"})
+    days = total(usage.rows(tx, usage.DAY, names).values())
     entries = [doc for name in tx.partitions("ledger") for _, doc in tx.read("ledger", name, limit=10**6)]
     return usage.since_the_start(tx), days, entries, [doc for _, doc in tx.scan("outputs", limit=10**6)]

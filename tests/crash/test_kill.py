@@ -13,7 +13,7 @@ from tests.crash.harness import CREDITS, Callers, Nursery, assert_figures_agree,
 ROOT = Path(__file__).parents[2]
 SOURCES = [*ROOT.glob("relay/**/*.py"), *ROOT.glob("plugins/**/*.py")]
 ALL = sorted({name for path in SOURCES for name in re.findall(r'crash_point\("([^"]+)"\)', path.read_text())})
-ELSEWHERE = ("checkout.", "jsonfile.compact", "idempotency.", "jobs.", "outbox.", "renewals.", "settle.")
+ELSEWHERE = ("checkout.", "jsonfile.compact", "idempotency.", "jobs.", "meetings.", "outbox.", "renewals.", "settle.")
 """Points that plain calls never reach: they have tests of their own."""
 POINTS = [name for name in ALL if not name.startswith(ELSEWHERE)]
 ROUNDS = 50

@@ -21,10 +21,10 @@ from relay.ports.inference import (
     Turn,
     Word,
 )
-from relay.services.meetings import run as running_meetings
 from tests.flows.fake_backend import FakeBackend
 from tests.flows.live import Live, eventually, multipart, running
 
+PIECES = "[meetings]\npiece_seconds = 30\noverlap_seconds = 6\n"
 PATH = "/admin/internal-meetings"
 RATE = 16_000
 PEOPLE = ("A", "B", "C")
@@ -118,10 +118,8 @@ def ears() -> Ears:
 
 
 @pytest.fixture
-def relay(tmp_path: Path, ears: Ears, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
-    monkeypatch.setattr(running_meetings, "OVERLAP_SECONDS", 6.0)
-    with running(tmp_path, [ears]) as live:
-        live.core.meetings.worker.piece_seconds = 30.0
+def relay(tmp_path: Path, ears: Ears) -> Iterator[Live]:
+    with running(tmp_path, [ears], settings=PIECES) as live:
         live.core.meetings.worker.pauses = (0.01, 0.01)
         yield live
 

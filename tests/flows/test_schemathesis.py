@@ -82,7 +82,7 @@ class Api:
         case.validate_response(response, checks=CHECKS, excluded_checks=DOCUMENTED_5XX)
 
     def place(self, name: str, path: str) -> str | None:
-        return self.known.get(f"{path.split('{')[0]}{name}") or self.known.get(name)
+        return self.known.get(f"{path.split('{', maxsplit=1)[0]}{name}") or self.known.get(name)
 
 
 @pytest.fixture(scope="module")

@@ -49,10 +49,10 @@ def test_callers_are_gone_and_the_house_stays(house, rail) -> None:
     session = house.session
     give(house, "ann")
     secret = house.call("POST", "/relay/keys", headers=user("ann"), json={"label": "phone"}).json["key"]
-    idle = house.call("POST", "/relay/keys", headers=user("never called"[:5]), json={"label": "x"}).json["key"]
+    idle = house.call("POST", "/relay/keys", headers=user("idle"), json={"label": "x"}).json["key"]
     house.call("POST", "/admin/keys", headers=session, json={"role": "support", "label": "desk"})
-    code = {"code": "SPRING", "kind": "percent", "value": "10"}
-    codes_before = house.call("POST", "/admin/codes", headers=session, json=code).status
+    code = {"code": "SPRING", "kind": "percent", "value": 10}
+    assert house.call("POST", "/admin/codes", headers=session, json=code).status in {200, 201}
     for n in range(3):
         assert house.analyze(user("ann") | {"Idempotency-Key": f"k-{n}"}).status == 200
     reply = house.call("POST", "/relay/jobs", headers=user("ann"), json={"task": "analyze", "prompt": "x"})
@@ -71,7 +71,6 @@ def test_callers_are_gone_and_the_house_stays(house, rail) -> None:
         (name for name in GONE if name != "usage"), 0
     )
     assert {name: count(house, name) for name in kept} == kept
-    assert codes_before in {200, 201, 422}
     assert house.get("/admin/credits", session).json["count"] == 0, "the session is as it was"
     for key in (secret, idle):
         assert_error(house.get("/relay/credits", {"Authorization": f"Bearer {key}"}), 401, "bad_key")

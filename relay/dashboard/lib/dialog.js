@@ -25,12 +25,8 @@ export function Dialog({ title, panel = false, onClose, children }) {
       (before?.isConnected ? before : document.getElementById("main"))?.focus();
     };
   }, []);
-  const cancel = (event) => {
-    event.preventDefault();
-    onClose();
-  };
   const outside = (event) => event.target === box.current && panel && onClose();
-  return html`<dialog ref=${box} class=${panel ? "panel" : ""} aria-labelledby=${id} onCancel=${cancel} onClick=${outside}>
+  return html`<dialog ref=${box} class=${panel ? "panel" : ""} aria-labelledby=${id} onClose=${onClose} onClick=${outside}>
     <div class="inside">
       <header>
         <h2 id=${id}>${title}</h2>

@@ -3,11 +3,15 @@
 //   <${Tabs} tabs=${[{ id, label }]} current=${id} onSelect=${(id) => …} />
 //   The panel carries id="main" role="tabpanel" aria-labelledby=${`tab-${id}`}.
 
-import { html, useRef } from "./html.js";
+import { html, useEffect, useRef } from "./html.js";
 
 export function Tabs({ tabs, current, onSelect }) {
   const row = useRef(null);
   const at = tabs.findIndex((tab) => tab.id === current);
+  useEffect(() => {
+    // On a narrow screen the row scrolls.
+    row.current.children[at]?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [at]);
   const moved = (event) => {
     const steps = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 };
     if (!(event.key in steps)) return;

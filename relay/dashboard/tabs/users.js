@@ -41,7 +41,7 @@ export function Users({ api, notify, query, setQuery }) {
 
   return html`
     <${Card} title="Users" tools=${html`<a href=${api.url("/admin/dashboard.csv", { what: "credits" })} download>CSV</a>`}>
-      <div class="filters">
+      <div class="finder">
         <${Search} label="Search accounts" value=${q} onInput=${(text) => filter({ q: text }, { replace: true })} />
         <${Select} label="Type" value=${type} onChange=${(value) => filter({ type: value })}
           options=${[["", "all"], ...Object.entries(TYPES)]} />

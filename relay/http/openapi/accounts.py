@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.http.openapi import answers
+from relay.http.openapi import account_answers as answers
 from relay.http.openapi.operation import Operation, Operations, number, paging
 from relay.http.relay.checkout import PackageBody
 from relay.http.relay.checkout import TierBody as TierPurchase
@@ -112,7 +112,7 @@ MONEY: Operations = {
         "Buying",
         answers.NewInvoiceAnswer,
         201,
-        text="`rail` may be left out when only one sells. After 502 `outcome_unknown` look at the invoice in its details.",
+        text="`rail` may be left out when only one sells. After 502 `outcome_unknown` look at the invoice it names.",
         body=PackageBody,
         once=True,
         errors=SOLD,
@@ -136,9 +136,7 @@ MONEY: Operations = {
     ("GET", "/relay/invoices/{invoice}"): Operation(
         "One of one's own invoices", "Buying", answers.InvoiceAnswer, gives={"ok": True, "invoice": INVOICE}
     ),
-    ("GET", "/relay/subscription"): Operation(
-        "Own subscription", "Buying", answers.SubscriptionAnswer, errors=(404,)
-    ),
+    ("GET", "/relay/subscription"): Operation("Own subscription", "Buying", answers.SubscriptionAnswer, errors=(404,)),
     ("POST", "/relay/subscription/cancel"): Operation(
         "Do not renew",
         "Buying",

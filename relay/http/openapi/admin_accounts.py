@@ -76,7 +76,9 @@ ACCESS: Operations = {
     ),
     ("GET", "/admin/sessions"): Operation("Open sessions", WHO, answers.SessionsAnswer, who="admin"),
     ("DELETE", "/admin/sessions/{session}"): Operation("End a session", WHO, answers.EndedAnswer, who="admin"),
-    ("GET", "/admin/keys"): Operation("Scoped keys, and what each role may do", WHO, answers.AdminKeysAnswer, who="admin"),
+    ("GET", "/admin/keys"): Operation(
+        "Scoped keys, and what each role may do", WHO, answers.AdminKeysAnswer, who="admin"
+    ),
     ("POST", "/admin/keys"): Operation(
         "Make a scoped key",
         WHO,

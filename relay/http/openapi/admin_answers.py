@@ -8,7 +8,8 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from relay.domain.ledger import Entry
-from relay.http.openapi.answers import Counts, Invoice, Ok
+from relay.http.openapi.account_answers import Invoice
+from relay.http.openapi.answers import Counts, Ok
 
 
 class LoggedIn(Ok):

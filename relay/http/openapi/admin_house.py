@@ -1,20 +1,18 @@
-"""Figures, jobs, settings and internal meetings."""
+"""Figures, jobs and settings."""
 
 from __future__ import annotations
 
 from relay.http.admin.jobs import STATES, ReasonBody
-from relay.http.admin.meetings import Change, FormFields, NewMeeting
 from relay.http.admin.outputs import DeleteBody
 from relay.http.admin.settings import PromoteBody, QuotasBody, SaveBody
 from relay.http.admin.testrun import RunBody, SuiteBody
 from relay.http.openapi import house_answers as answers
-from relay.http.openapi.operation import Operation, Operations, Param, choice, limit, paging, text
+from relay.http.openapi.operation import Operation, Operations, choice, limit, paging, text
 from relay.services.csv_export import EXPORTS
 
 FIGURES = "Operator: figures"
 JOBS = "Operator: jobs"
 SETTINGS = "Operator: settings"
-MEETINGS = "Operator: meetings"
 SPAN = (text("from", "A date or a time, ISO 8601."), text("to", "The same, inclusive."))
 BY = choice("by", "Rows of an hour or of a day.", "hour", "day")
 SUITE_EVENTS = "With `Accept: text/event-stream`: `event: result` for each, then `event: done`."
@@ -155,56 +153,4 @@ HOUSE: Operations = {
         who="admin",
     ),
 }
-OFFSET = Param("Upload-Offset", "Where these bytes begin.", {"type": "integer", "minimum": 0}, "header", required=True)
-INTERNAL_MEETINGS: Operations = {
-    ("GET", "/admin/internal-meetings"): Operation(
-        "Internal meetings, newest first",
-        MEETINGS,
-        answers.MeetingsAnswer,
-        params=(*paging(50, 200), text("q", "A part of the title, file name or id.")),
-        who="admin",
-    ),
-    ("POST", "/admin/internal-meetings"): Operation(
-        "Announce a recording that is sent in pieces, or bring it as a form",
-        MEETINGS,
-        answers.MeetingMade,
-        201,
-        who="admin",
-        body=NewMeeting,
-        form=(FormFields,),
-        headers={"Location": "Where the meeting is."},
-        errors=(409,),
-        sends={"title": "Monday", "filename": "monday.m4a", "bytes": 1048576},
-    ),
-    ("GET", "/admin/internal-meetings/{meeting}"): Operation("One meeting", MEETINGS, answers.MeetingAnswer, who="admin"),
-    ("PATCH", "/admin/internal-meetings/{meeting}"): Operation(
-        "Rename a meeting, or change what its next run does",
-        MEETINGS,
-        answers.MeetingAnswer,
-        who="admin",
-        body=Change,
-        errors=(409,),
-        sends={"title": "Monday, the long one"},
-    ),
-    ("DELETE", "/admin/internal-meetings/{meeting}"): Operation(
-        "Delete a meeting and all that came of it",
-        MEETINGS,
-        media={"application/json": "Its id, in `deleted`."},
-        who="admin",
-        errors=(409,),
-    ),
-    ("GET", "/admin/internal-meetings/{meeting}/upload"): Operation(
-        "How far an upload is", MEETINGS, answers.UploadAnswer, who="admin"
-    ),
-    ("PUT", "/admin/internal-meetings/{meeting}/upload"): Operation(
-        "The next piece of a recording",
-        MEETINGS,
-        answers.UploadAnswer,
-        text="409 `wrong_offset` says where to go on.",
-        who="admin",
-        params=(OFFSET,),
-        other_body={"application/octet-stream": {}},
-        errors=(409, 413, 422),
-    ),
-}
-OPERATIONS: Operations = {**USAGE, **JOBS_AND_OUTPUTS, **HOUSE, **INTERNAL_MEETINGS}
+OPERATIONS: Operations = {**USAGE, **JOBS_AND_OUTPUTS, **HOUSE}

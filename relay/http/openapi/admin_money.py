@@ -57,9 +57,7 @@ PAYMENTS: Operations = {
     ("POST", "/admin/payments/{order}/dismiss"): Operation(
         "Nothing more is to be done", TAG, answers.PaymentAnswer, who="admin", body=ReasonBody, once=True, sends=WHY
     ),
-    ("POST", "/admin/reconcile"): Operation(
-        "Ask about every open order", TAG, answers.ReconcileAnswer, who="admin"
-    ),
+    ("POST", "/admin/reconcile"): Operation("Ask about every open order", TAG, answers.ReconcileAnswer, who="admin"),
     ("POST", "/admin/{rail}/rescan"): Operation(
         "Look through a payment service's recent payments", TAG, answers.ReconcileAnswer, who="admin", errors=(502,)
     ),

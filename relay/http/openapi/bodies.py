@@ -21,7 +21,8 @@ class Schemas:
         self._of = dict(zip(unique, found, strict=True))
 
     def of(self, kind: Any) -> Json:
-        return self._of[kind]
+        found: Json = self._of[kind]
+        return found
 
     def struct(self, kind: Any) -> Json:
         """The component of a Struct itself."""

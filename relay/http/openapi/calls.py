@@ -38,7 +38,7 @@ SEGMENTS = {"segments": [{"start": 0.0, "end": 2.4, "speaker": "S1"}], "speakers
 ANSWERED = {"text": "A draft is due on Monday.", "data": None, "usage": {"input_tokens": 21, "output_tokens": 7}}
 UPSTREAM = (402, 403, 404, 409, 502, 504)
 """How a metered call can end beside its answer."""
-STREAMED = "`data:` events with `{\"delta\": …}`, then `event: done` with the JSON answer, or `event: error`."
+STREAMED = '`data:` events with `{"delta": …}`, then `event: done` with the JSON answer, or `event: error`.'
 EVENTS = "`event: state` and `event: progress`, then `event: done` with the job, or `event: error`."
 
 PUBLIC: Operations = {

@@ -140,4 +140,10 @@ FAILURES = {
     504: "Who was asked behind the relay took too long: `upstream_timeout`.",
     507: "The disk is full: `storage_full`.",
 }
+PLAIN = {
+    206: "The range that was asked for.",
+    304: "It has not changed.",
+    416: "There is no such range.",
+}
+"""Statuses that are neither the answer nor an error object."""
 ALWAYS = (400, 431, 500, 503)

@@ -14,7 +14,7 @@ from relay import __version__
 from relay.domain.access import MASTER
 from relay.http.admin.access import needed
 from relay.http.admin.guard import OPEN
-from relay.http.openapi import accounts, admin_accounts, admin_house, admin_money, calls, common
+from relay.http.openapi import accounts, admin_accounts, admin_house, admin_meetings, admin_money, calls, common
 from relay.http.openapi.answers import ErrorAnswer
 from relay.http.openapi.bodies import Schemas, form_schema
 from relay.http.openapi.operation import Json, Operation, Operations, Route
@@ -28,6 +28,7 @@ OPERATIONS: Operations = {
     **admin_accounts.OPERATIONS,
     **admin_money.OPERATIONS,
     **admin_house.OPERATIONS,
+    **admin_meetings.OPERATIONS,
 }
 COVERED = ("/relay/", "/pay/", "/metrics", "/admin/")
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -145,8 +146,8 @@ def _responses(route: Route, operation: Operation, schemas: Schemas) -> Json:
     responses: Json = {str(operation.status): _success(operation, schemas)}
     for status in sorted(_statuses(route, operation)):
         responses[str(status)] = (
-            {"description": "It has not changed.", "headers": {"X-Request-Id": _header("X-Request-Id")}}
-            if status == 304
+            {"description": common.PLAIN[status], "headers": {"X-Request-Id": _header("X-Request-Id")}}
+            if status in common.PLAIN
             else {"$ref": f"#/components/responses/Error{status}"}
         )
     return responses
@@ -154,7 +155,9 @@ def _responses(route: Route, operation: Operation, schemas: Schemas) -> Json:
 
 def _success(operation: Operation, schemas: Schemas) -> Json:
     headers = {"X-Request-Id": _header("X-Request-Id")}
-    headers |= {name: {"description": says, "schema": {"type": "string"}} for name, says in (operation.headers or {}).items()}
+    headers |= {
+        name: {"description": says, "schema": {"type": "string"}} for name, says in (operation.headers or {}).items()
+    }
     if operation.once:
         headers["Idempotent-Replayed"] = _header("Idempotent-Replayed")
     content: Json = {}
@@ -220,7 +223,9 @@ def _security(route: Route, operation: Operation) -> list[Json]:
         return [{"operatorKey": []}]
     session: Json = {"session": []} if method in {"GET", "HEAD"} else {"session": [], "csrf": []}
     scope = needed(method, path)
-    return [session] if scope == MASTER else [session, {"scopedKey": [scope]}]
+    known = [session] if scope == MASTER else [session, {"scopedKey": [scope]}]
+    # A scraper on the same machine needs no credentials.
+    return [*known, {}] if path == "/metrics" else known
 
 
 def encoded(app: falcon.App[Any, Any], public_url: str) -> bytes:

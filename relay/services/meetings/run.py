@@ -5,6 +5,7 @@ Everything finished is a piece on disk, so a run that was cut off goes on where 
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +31,6 @@ from relay.services.meetings.sound import encode_listen
 from relay.shapes.chunks import Chunk, Chunking
 
 T = TypeVar("T")
-PIECE_SECONDS = 300.0
-OVERLAP_SECONDS = 10.0
 MAX_SECONDS = 12 * 3600.0
 CALL_SECONDS = 1800.0
 WHOLE_FACTOR = 4.0
@@ -64,7 +63,8 @@ class Progress:
 
 @dataclass
 class Run:
-    """`pauses`: before a failed piece is tried again. `analyse`: writes the summary and all that."""
+    """`chunking`: how the recording is cut. `pauses`: before a failed piece is tried again. `analyse`: writes the summary
+    and all that."""
 
     storage: Storage
     infer: Infer
@@ -74,8 +74,8 @@ class Run:
     folder: Path
     ctx: CallContext
     now: datetime
+    chunking: Chunking
     pauses: tuple[float, ...] = PAUSES
-    piece_seconds: float = PIECE_SECONDS
     progress: Progress = field(default_factory=Progress)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -148,7 +148,7 @@ class Run:
 
         def cut() -> list[Chunk]:
             with self._timed("cut"):
-                return Chunking(self.piece_seconds, OVERLAP_SECONDS).cut(audio)
+                return self.chunking.cut(audio)
 
         words = pieces.once("plan", list[Chunk], cut)
 
@@ -238,6 +238,8 @@ class Run:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             yield
         except OSError as exc:
+            if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
             raise StorageFull(f"the meeting could not be worked on: {exc.strerror}", retry_after=60) from exc
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)

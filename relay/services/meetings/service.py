@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -16,18 +17,22 @@ from relay.domain.meetings import Meeting, Options, Result, Step, Text
 from relay.errors import Conflict
 from relay.ports.storage import Storage, Tx
 from relay.services.infer import Infer
+from relay.services.live import SettingsView
 from relay.services.meetings.analysis import Analyser
 from relay.services.meetings.directory import Directory, meeting_view
 from relay.services.meetings.editor import Editor
 from relay.services.meetings.library import Library
 from relay.services.meetings.runs import Runs
 from relay.services.meetings.worker import Worker
+from relay.shapes.chunks import Chunking
 
 CANCEL_SECONDS = 10.0
+SCRATCH = "meetings-scratch"
+"""Under the data directory: samples of what is worked on. What a crash left there is removed at the start."""
 
 
 class Meetings:
-    """`prompt`: what the settings ask of a summary at this moment."""
+    """`settings`: as they are at this moment."""
 
     def __init__(
         self,
@@ -35,10 +40,11 @@ class Meetings:
         infer: Infer,
         data_dir: Path,
         max_bytes: int,
-        prompt: Callable[[], str],
+        settings: SettingsView,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
         self._storage = storage
+        self._scratch = data_dir / SCRATCH
         self.directory = Directory(storage, data_dir / "uploads", max_bytes, clock)
         self.library = Library(storage, self.directory, clock)
         self.editor = Editor(storage, self.directory, clock, lambda *_: None)
@@ -47,14 +53,16 @@ class Meetings:
             storage,
             infer,
             self.directory.uploads,
-            Analyser(infer, prompt),
-            data_dir / "spool",
+            Analyser(infer, lambda: settings.prompts.meeting_summary),
+            data_dir / SCRATCH,
             clock,
+            lambda: Chunking(settings.meetings.piece_seconds, settings.meetings.overlap_seconds),
             self._suggest,
         )
         self.directory.uploaded = self.worker.wake
 
     def start(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
         self._drop_strays()
         self.worker.start()
 

@@ -16,14 +16,15 @@ from relay.books import audit, meetings
 from relay.crash import crash_point
 from relay.domain.meeting_edits import as_text
 from relay.domain.meetings import Meeting, Result, Text
-from relay.errors import Conflict, NotFound, RelayError
+from relay.errors import Conflict, Internal, NotFound, RelayError
 from relay.ports.inference import CallContext
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.infer import Infer
 from relay.services.meetings.analysis import Analyser
 from relay.services.meetings.listening import PAUSES
-from relay.services.meetings.run import PIECE_SECONDS, Progress, Run
+from relay.services.meetings.run import Progress, Run
 from relay.services.meetings.uploads import Uploads
+from relay.shapes.chunks import Chunking
 
 log = structlog.get_logger("relay.meetings")
 MAX_RUN_SECONDS = 7 * 24 * 3600.0
@@ -48,12 +49,12 @@ class Worker:
     infer: Infer
     uploads: Uploads
     analyse: Analyser
-    spool: Path
+    scratch: Path
     clock: Callable[[], datetime]
+    chunking: Callable[[], Chunking]
     finished: Callable[[Tx, str, Text, Result], None]
     """Has a part in the transaction that ends a run."""
     pauses: tuple[float, ...] = PAUSES
-    piece_seconds: float = PIECE_SECONDS
     current: Current | None = None
     _wake: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -135,17 +136,21 @@ class Worker:
                 self.analyse,
                 meeting_id,
                 row,
-                self.spool / f"meeting-{meeting_id}",
+                self.scratch / meeting_id,
                 ctx,
                 self.clock(),
+                self.chunking(),
                 self.pauses,
-                self.piece_seconds,
             )
             result = current.run.do()
             crash_point("meetings.run-done")
             self._end(meeting_id, result)
         except RelayError as exc:
             self._failed(current, exc)
+        except Exception:
+            # A defect of ours, or of a library: it must not stand in the way of the other meetings.
+            log.exception("meeting_failed", meeting=meeting_id)
+            self._failed(current, Internal("something went wrong inside this relay; its log has the details"))
         finally:
             self.current = None
 

@@ -8,7 +8,8 @@ import threading
 from io import BytesIO
 
 import pytest
-from relay_jsonfile import Plugin, stream, view, writer
+from relay_jsonfile import Plugin, checkpoint, snapshot, stream, view, writer
+from relay_jsonfile.pace import Pace
 
 from relay.errors import ConfigError, StorageFull, StorageUnavailable
 from relay.testing.storage_cases import everything, fill, get, put
@@ -324,3 +325,38 @@ def test_a_transaction_inside_a_transaction_is_refused(start):
 
 def test_a_read_only_view_has_no_way_to_write():
     assert not hasattr(view.View, "put")
+
+
+def test_a_checkpoint_holds_the_moment_it_began_whatever_changes_while_it_writes(start, data_dir, monkeypatch):
+    monkeypatch.setattr(snapshot, "SLICE", 3)
+    monkeypatch.setattr(stream, "SLICE", 3)
+    storage = start()
+
+    def write(tx, turn):
+        for number in range(turn, 20 + turn):
+            tx.put("things", f"t{number:02}", {"rank": number, "turn": turn})
+            tx.put("seen", f"s{number:02}", {"value": str(turn)})
+            tx.append("log", f"p{number:02}", {"turn": turn})
+
+    storage.transact(lambda tx: write(tx, 0))
+    before = storage.read(everything)
+
+    def changes():
+        storage.transact(lambda tx: [tx.delete("things", key) for key in ("t01", "t10", "t19")])
+        storage.transact(lambda tx: write(tx, 5))
+        storage._writer.flush()
+        monkeypatch.undo()
+
+    monkeypatch.setattr(Pace, "__call__", lambda pace: changes())
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "remove_outdated", lambda *_: None)
+        storage.checkpoint()
+    rows = json.loads((data_dir / "things.json").read_text())
+    assert list(rows.items()) == before["things"]
+    assert json.loads((data_dir / "seen.json").read_text())["keys"] == {k: d["value"] for k, d in before["seen"]}
+    (heads,) = (data_dir / "log").glob("heads-*.json")
+    assert {name: head[0] for name, head in json.loads(heads.read_text()).items()} == dict.fromkeys(before["log"], 1)
+    after = storage.read(everything)
+    assert after != before
+    storage.close()
+    assert start().read(everything) == after

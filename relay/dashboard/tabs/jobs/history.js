@@ -33,7 +33,7 @@ export function History({ api, query, setQuery, onOpen }) {
   return html`<${Card} title="History" tools=${html`
     <a href=${api.url("/admin/dashboard.csv", { what: "jobs", from: asked.from, to: asked.to })} download>CSV</a>
     <button type="button" class="quiet" onClick=${list.reload}>Look again</button>`}>
-    <div class="filters">
+    <div class="finder">
       <${Search} label="Search job or account" value=${query.q} onInput=${(q) => filter({ q }, { replace: true })} />
       <${Select} label="State" value=${query.state} onChange=${(state) => filter({ state })}
         options=${[["", "all"], ["completed", "completed"], ["failed", "failed"]]} />

@@ -12,7 +12,7 @@ const EVERY_MS = 5000;
 const COLUMNS = [
   { id: "job", label: "Job", opens: true, wraps: true, cell: (row) => row.name || row.job_id },
   { id: "account", label: "Account", wraps: true, cell: (row) => html`<${Account} name=${row.account} />` },
-  { id: "task", label: "Task", cell: (row) => `${row.task}${row.kind === "job" ? ", in the background" : ""}` },
+  { id: "task", label: "Task", cell: (row) => `${row.stage ?? row.task}${row.kind === "job" ? ", in the background" : ""}` },
   { id: "state", label: "State", cell: (row) => html`<${State} of=${row.state} />` },
   { id: "backend", label: "Backend", wraps: true, cell: (row) => [row.backend, row.model].filter(Boolean).join(" · ") || "–" },
   { id: "age", label: "For", number: true, cell: (row) => seconds(row.age_seconds) },

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "../../lib/html.js";
 import { plural } from "../../lib/format.js";
 import { useLoad } from "../../lib/load.js";
-import { Empty, Search, States } from "../../lib/ui.js";
+import { Empty, Search, States, explain } from "../../lib/ui.js";
 import { href } from "../../lib/router.js";
 import { Conflict } from "./conflict.js";
 import { useDraft } from "./draft.js";
@@ -22,6 +22,7 @@ function Loaded({ api, notify, query, setQuery, loaded, reload }) {
   const draft = useDraft(loaded);
   const [problems, setProblems] = useState({});
   const [stale, setStale] = useState(null);
+  const [refused, setRefused] = useState("");
   const [busy, setBusy] = useState(false);
   const waiting = useRef(0);
   waiting.current = draft.size;
@@ -33,6 +34,7 @@ function Loaded({ api, notify, query, setQuery, loaded, reload }) {
     const saved = await api.put("/admin/settings", { version, changes, reset });
     draft.clear();
     setProblems({});
+    setRefused("");
     setStale(null);
     notify(savedWords(saved));
     reload();
@@ -40,16 +42,18 @@ function Loaded({ api, notify, query, setQuery, loaded, reload }) {
   const save = async () => {
     const { changes, reset, problems: found } = draft.wanted(loaded.settings);
     setProblems(found);
-    if (Object.keys(found).length) return notify(`${plural(Object.keys(found).length, "value")} cannot be saved like this. See the words beside the fields.`, "error");
+    setRefused(refusal(found, loaded.settings));
+    if (Object.keys(found).length) return;
     setBusy(true);
     try {
       await send(draft.version, changes, reset);
     } catch (error) {
       if (error.code === "stale_settings") setStale(error.details);
-      else if (error.details?.path) {
-        setProblems({ [error.details.path]: error.message });
-        notify(error);
-      } else notify(error);
+      else {
+        const wrong = error.details?.path ? { [error.details.path]: error.message } : {};
+        setProblems(wrong);
+        setRefused(refusal(wrong, loaded.settings) || explain(error));
+      }
     }
     setBusy(false);
   };
@@ -65,6 +69,12 @@ function Loaded({ api, notify, query, setQuery, loaded, reload }) {
     return send(stale.version, mine, back);
   };
 
+  const discard = () => {
+    draft.clear();
+    setProblems({});
+    setRefused("");
+  };
+
   const { group, q } = shown(query, loaded.settings);
   const rows = loaded.settings.filter((setting) => (q ? matches(setting, q) : setting.group === group));
   return html`
@@ -77,8 +87,9 @@ function Loaded({ api, notify, query, setQuery, loaded, reload }) {
     <${History} api=${api} version=${loaded.version} />
     ${draft.size > 0 && html`<div class="savebar" role="region" aria-label="Unsaved changes">
       <span role="status">${plural(draft.size, "change")} not saved</span>
-      <button type="button" onClick=${() => { draft.clear(); setProblems({}); }}>Discard</button>
+      <button type="button" onClick=${discard}>Discard</button>
       <button type="button" class="primary" disabled=${busy} onClick=${save}>${busy ? "Saving…" : "Save"}</button>
+      ${refused && html`<p class="problem" role="alert">${refused}</p>`}
     </div>`}
     ${stale && html`<${Conflict} settings=${loaded.settings} difference=${stale.difference} base=${draft.base} onKeep=${keep}
       onClose=${() => setStale(null)} />`}`;
@@ -90,6 +101,12 @@ function shown(query, settings) {
 }
 
 const matches = (setting, q) => `${setting.key} ${setting.help} ${setting.group}`.toLowerCase().replaceAll("_", " ").includes(q.replaceAll("_", " "));
+
+/** What is said beside the button: which fields have the words. It may be another group that has them. */
+function refusal(problems, settings) {
+  const groups = settings.filter((setting) => problems[setting.key]).map((setting) => setting.group);
+  return groups.length ? `Nothing was saved: see the words beside the fields in ${[...new Set(groups)].join(", ")}.` : "";
+}
 
 function savedWords({ changed, restart_needed: waiting }) {
   if (!changed.length) return "Nothing was different: the settings are as they were.";

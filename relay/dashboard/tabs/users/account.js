@@ -17,13 +17,17 @@ export function AccountPanel({ name, api, notify, tiers, onClose, onChange }) {
     found.reload();
     onChange();
   };
+  const erased = () => {
+    onClose();
+    onChange();
+  };
   const account = found.data?.account;
   return html`<${Dialog} title=${name} panel onClose=${onClose}>
     ${found.error && html`<${Failure} error=${found.error} onRetry=${found.reload} />`}
     ${!account && !found.error && html`<${Loading} />`}
     ${account && html`
       <${Sums} account=${account} />
-      <${Actions} ...${{ account, api, notify, tiers, onClose }} onChange=${changed} />
+      <${Actions} ...${{ account, api, notify, tiers }} onChange=${changed} onErased=${erased} />
       <${Facts} account=${account} />
       <section><h3>Ledger</h3><${Ledger} name=${name} api=${api} version=${found.data} /></section>
       <section><h3>Jobs</h3><${AccountJobs} name=${name} api=${api} /></section>`}

@@ -8,7 +8,7 @@ import { pathOf } from "./account.js";
 const AMOUNT = { name: "amount", label: "Credits", type: "number", min: 1, max: 1_000_000, required: true };
 const WHY = { name: "reason", label: "Reason (may be empty)", maxlength: 500, help: "Shown in the ledger and the audit log." };
 
-export function Actions({ account, api, notify, tiers, onChange, onClose }) {
+export function Actions({ account, api, notify, tiers, onChange, onErased }) {
   const [doing, setDoing] = useState(null);
   const name = account.credit_key;
   const act = async (verb, body, said) => {
@@ -32,8 +32,9 @@ export function Actions({ account, api, notify, tiers, onChange, onClose }) {
       text: "The account, its jobs and their outputs are deleted. Its ledger entries stay and add up to nothing. This cannot be undone.",
       reason: true, typed: name, action: "Erase for ever", danger: true,
       onSubmit: async (values) => {
-        await act("erase", values, `${name} is erased.`);
-        onClose();
+        await api.post(`${pathOf(name)}/erase`, values);
+        notify(`${name} is erased.`);
+        onErased();
       },
     },
   };
