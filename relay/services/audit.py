@@ -12,7 +12,7 @@ from relay.ports.storage import ReadTx, Storage
 from relay.services.live import SettingsView
 
 BATCH = 200
-LOOKED_THROUGH = 50_000
+LOOKED_THROUGH = 20_000
 
 
 class AuditLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -174,7 +175,8 @@ class Core:
         self.housekeeping.stop()
         self.hangups.stop()
         try:
-            self.admin.write_uses()
+            with contextlib.suppress(RelayError):  # a storage that fails now has said so before
+                self.admin.write_uses()
             for name, backend in self.registry.backends.items():
                 with boundary(name):
                     backend.close()

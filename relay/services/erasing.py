@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from relay.books import accounts, holds, jobs, orders, outbox, outputs, pieces, subscriptions, work
+from relay.books import accounts, holds, jobs, orders, outbox, outputs, pieces, subscriptions, usage, work
 from relay.domain.accounts import Account
 from relay.domain.holds import Hold, give_back
 from relay.domain.instants import utcnow
@@ -117,6 +117,8 @@ def zero(tx: Tx, key: str, account: Account, open_holds: Iterable[Hold], policy:
         setattr(account, name, type(getattr(account, name))())
     account.tier_snapshot, account.subscription_expires_at = "core", None
     accounts.save(tx, key, account, policy.tiers, now, [draft], actor=by.actor, reference="erased")
+    if account.owed:
+        usage.forgiven(tx, now, account.owed)
     accounts.delete(tx, key)
 
 

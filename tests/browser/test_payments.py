@@ -11,6 +11,7 @@ from relay.testing.sandbox import sandbox
 from relay.testing.sandbox.btcpay import BTCPay
 from tests.browser.conftest import desk_for
 from tests.browser.history import HOSTILE
+from tests.browser.test_accessibility import AXE, assert_usable
 from tests.flows.fake_backend import FakeBackend
 from tests.flows.live import PASSWORD, eventually, install, running
 
@@ -349,7 +350,7 @@ def test_a_package_is_put_on_sale_changed_and_taken_off(desk, connected) -> None
     submit(page, "Put on sale", Id="free", Credits="100", Price="0")
     page.get_by_role("alert").filter(has_text="price must be more than 0").wait_for()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Take large off sale").click()
+    page.get_by_role("button", name="Take off sale: large").click()
     submit(page, "Take off sale")
     page.get_by_text("19 USD").wait_for(state="detached")
 
@@ -361,7 +362,7 @@ def test_a_code_is_made_used_switched_off_and_deleted(desk, connected) -> None:
     submit(page, "Make the code", Code="minus2", **{"How much": "2", "Currency": "usd", "Note for yourself": HOSTILE})
     told(page, "MINUS2 is made: 2.00 USD off.")
     assert bought(connected, "coded", code="minus2")["amount"] == "3.00"
-    page.get_by_role("button", name="Switch MINUS2 off").click()
+    page.get_by_role("button", name="Switch off MINUS2").click()
     told(page, "switched off")
     page.get_by_role("button", name="New code…").click()
     submit(page, "Make the code", Code="quarter", **{"How much": "25"})
@@ -381,7 +382,7 @@ def test_what_could_not_be_delivered_is_sent_again_or_dropped(desk, connected) -
         connected.core.storage.transact(lambda tx, name=name, row=row: tx.insert("outbox", name, row))
     page = desk.open("#payments?view=callbacks")
     told(page, "Could not be delivered: 2 messages")
-    page.get_by_role("button", name="Send dlv_one now").click()
+    page.get_by_role("button", name="Send now: dlv_one").click()
     told(page, "It is sent again now")
     page.get_by_role("button", name="Drop dlv_two").click()
     submit(page, "Drop")
@@ -408,12 +409,20 @@ def test_a_session_that_ends_in_the_middle_loses_no_reason(desk, connected, box)
 def test_payments_are_of_use_on_a_phone_in_the_dark(browser, connected, box) -> None:
     paid_late(connected, box, "late-4")
     desk = desk_for(
-        browser, connected, viewport={"width": 400, "height": 860}, is_mobile=True, has_touch=True, color_scheme="dark"
+        browser,
+        connected,
+        viewport={"width": 400, "height": 860},
+        is_mobile=True,
+        has_touch=True,
+        color_scheme="dark",
+        reduced_motion="reduce",
     )
     for view in ("review", "orders", "inbox", "services", "packages", "codes", "callbacks"):
         page = desk.open(f"#payments?view={view}")
         page.locator("#main .card, #main table, #main .state, #main .rails").first.wait_for()
         desk.assert_fits()
         desk.screenshot(f"payments-{view}-phone")
+        if AXE.exists():
+            assert_usable(desk)
     desk.context.close()
     assert desk.troubles == []

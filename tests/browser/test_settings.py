@@ -4,6 +4,7 @@ import pytest
 
 from tests.browser.conftest import desk_for
 from tests.browser.history import HOSTILE
+from tests.browser.test_accessibility import AXE, assert_usable
 from tests.flows.fake_backend import FakeBackend
 from tests.flows.live import PASSWORD, running
 
@@ -300,7 +301,13 @@ def test_the_backends_are_tried_and_a_prompt_is_put_in_use(desk, office) -> None
 
 def test_settings_are_of_use_on_a_phone_in_the_dark(browser, office) -> None:
     desk = desk_for(
-        browser, office, viewport={"width": 400, "height": 860}, is_mobile=True, has_touch=True, color_scheme="dark"
+        browser,
+        office,
+        viewport={"width": 400, "height": 860},
+        is_mobile=True,
+        has_touch=True,
+        color_scheme="dark",
+        reduced_motion="reduce",
     )
     views = [f"group={group}" for group in ("Quotas", "Payments", "Prompts", "Server")]
     views += [f"view={view}" for view in ("plugins", "backends", "access", "audit", "config", "wipe")]
@@ -309,6 +316,8 @@ def test_settings_are_of_use_on_a_phone_in_the_dark(browser, office) -> None:
         page.locator("#main .card, #main tbody tr").first.wait_for()
         desk.assert_fits()
         desk.screenshot(f"settings-{view.partition('=')[2].lower()}-phone")
+        if AXE.exists():
+            assert_usable(desk)
     desk.context.close()
     assert desk.troubles == []
 

@@ -186,6 +186,9 @@ def test_the_tabs_and_a_dialog_work_with_the_keyboard_alone(desk: Desk) -> None:
     keys.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
     expect(page.get_by_role("button", name=opener)).to_be_focused()
+    keys.press("Enter")
+    page.get_by_role("button", name="Close", exact=True).press("Enter")
+    expect(page.get_by_role("button", name=opener)).to_be_focused()
 
 
 def test_the_colours_can_be_chosen_and_are_remembered(desk: Desk) -> None:

@@ -142,7 +142,9 @@ def test_a_session_ends_by_itself(live: Live) -> None:
     rows = live.core.storage.read(lambda tx: tx.scan("sessions", limit=10))
     assert session["Cookie"].partition("=")[2] not in str(rows), "the cookie cannot be made from the data dir"
     for key, doc in rows:
-        live.core.storage.transact(lambda tx, key=key, doc=doc: tx.put("sessions", key, doc | {"expires_at": "2020-01-01T00:00:00Z"}))
+        live.core.storage.transact(
+            lambda tx, key=key, doc=doc: tx.put("sessions", key, doc | {"expires_at": "2020-01-01T00:00:00Z"})
+        )
     assert_error(live.get("/admin/credits", session), 401, "unauthenticated")
 
 

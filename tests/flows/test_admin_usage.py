@@ -13,7 +13,6 @@ from tests.flows.fake_rail import FakeRail
 from tests.flows.live import FakeBackend, Live, assert_error, eventually, running
 from tests.flows.test_money import SHOP, bought, deliver
 
-
 HOSTILE = {"two": "=2+5|' /C calc'!A0", "three": "@import", "broken": "\tbroken"}
 """What no caller can be called today, in case one can some day."""
 
@@ -82,8 +81,17 @@ def test_a_range_is_what_was_asked_for(live: Live, admin: dict[str, str]) -> Non
 
 @pytest.mark.parametrize(
     "query",
-    ["by=minute", "from=x", "to=2026-02-30", "from=2026-02-01&to=2026-01-01", "by=hour&from=2025-01-01&to=2026-01-01"]
-    + ["by=day&from=2001-01-01&to=2999-01-01", "from=9999-12-31T23:59:59-12:00", "from=-1", "from=2026-01-01%27+or+1"],
+    [
+        "by=minute",
+        "from=x",
+        "to=2026-02-30",
+        "from=2026-02-01&to=2026-01-01",
+        "by=hour&from=2025-01-01&to=2026-01-01",
+        "by=day&from=2001-01-01&to=2999-01-01",
+        "from=9999-12-31T23:59:59-12:00",
+        "from=-1",
+        "from=2026-01-01%27+or+1",
+    ],
 )
 def test_a_range_that_makes_no_sense_is_refused(live: Live, admin: dict[str, str], query: str) -> None:
     assert_error(live.get(f"/admin/usage?{query}", admin), 400, "bad_request")

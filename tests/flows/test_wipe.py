@@ -9,6 +9,7 @@ import pytest
 
 from relay.books import accounts
 from tests.flows.fake_rail import FakeRail
+from tests.flows.house import MORE, SHOP, bought, deliver, give, last_audit
 from tests.flows.live import (
     Live,
     Reply,
@@ -19,7 +20,6 @@ from tests.flows.live import (
     running,
     user,
 )
-from tests.flows.test_admin_accounts import MORE, SHOP, bought, deliver, give, last_audit
 
 GONE = ("credits", "jobs", "work", "pieces", "outputs", "idempotency", "subscriptions", "inbox", "usage")
 

@@ -30,15 +30,15 @@ export function Callbacks({ api, notify, query, setQuery }) {
   };
   const columns = (when) => [
     { id: "what", label: "What", cell: (row) => html`${row.kind}<br /><span class="help key">${row.reference}</span>` },
-    { id: "url", label: "To", cell: (row) => html`<span class="key">${row.url}</span>` },
+    { id: "url", label: "To", cell: (row) => html`<span class="key wide">${row.url}</span>` },
     when,
     { id: "tries", label: "Tries", cell: (row) => row.tries, number: true },
-    { id: "error", label: "Why it failed", cell: (row) => row.error ?? "–" },
+    { id: "error", label: "Why it failed", cell: (row) => html`<span class="wide">${row.error ?? "–"}</span>` },
     {
       id: "acts",
       label: "Actions",
       cell: (row) => html`<div class="actions">
-        <button type="button" onClick=${() => retry(row)} aria-label=${`Send ${row.id} now`}>Send now</button>
+        <button type="button" onClick=${() => retry(row)} aria-label=${`Send now: ${row.id}`}>Send now</button>
         <button type="button" class="quiet" onClick=${() => setDropped(row)} aria-label=${`Drop ${row.id}`}>Drop</button>
       </div>`,
     },

@@ -6,6 +6,7 @@ import { moment } from "../../lib/format.js";
 import { useLoad } from "../../lib/load.js";
 import { Pager, Table } from "../../lib/table.js";
 import { Badge } from "../../lib/ui.js";
+import { KeptDialog } from "../keptdialog.js";
 import { toUnits } from "./units.js";
 import { codeProblem, codeUse, codeWords } from "./words.js";
 
@@ -39,7 +40,7 @@ export function Codes({ api, notify, query, setQuery }) {
     label: "Actions",
     cell: (code) => html`<div class="actions">
       <button type="button" aria-label=${`Change ${code.code}`} onClick=${() => setAsked({ what: "change", code })}>Change</button>
-      <button type="button" aria-label=${`Switch ${code.code} ${code.active ? "off" : "on"}`} onClick=${() => toggle(code)}>${code.active ? "Switch off" : "Switch on"}</button>
+      <button type="button" aria-label=${`Switch ${code.active ? "off" : "on"} ${code.code}`} onClick=${() => toggle(code)}>${code.active ? "Switch off" : "Switch on"}</button>
       ${!code.used && !code.reserved && html`<button type="button" class="quiet" aria-label=${`Delete ${code.code}`}
         onClick=${() => setAsked({ what: "delete", code })}>Delete</button>`}
     </div>`,
@@ -97,7 +98,7 @@ function NewCode({ api, done, onClose }) {
     const { code } = await api.post("/admin/codes", { code: typed.code, kind: typed.kind, value, currency, ...conditions(typed) });
     done(`${code.code} is made: ${codeWords(code)}.`);
   };
-  return html`<${ActionDialog} title="New discount code" fields=${fields} action="Make the code" onSubmit=${submit} onClose=${onClose} />`;
+  return html`<${KeptDialog} keep="new code" title="New discount code" fields=${fields} action="Make the code" onSubmit=${submit} onClose=${onClose} />`;
 }
 
 function ChangeCode({ api, code, done, onClose }) {
@@ -105,7 +106,7 @@ function ChangeCode({ api, code, done, onClose }) {
     await api.patch(path(code), conditions(typed));
     done(`${code.code} is changed.`);
   };
-  return html`<${ActionDialog} title=${`Change ${code.code}`} fields=${common(code)} action="Save" onSubmit=${submit} onClose=${onClose}
+  return html`<${KeptDialog} keep=${`change code ${code.code}`} title=${`Change ${code.code}`} fields=${common(code)} action="Save" onSubmit=${submit} onClose=${onClose}
     text=${`It ${codeWords(code)}; that stays. Orders that hold it keep their price.`} />`;
 }
 

@@ -1,12 +1,8 @@
 // The buttons under a payment: Credit, Dismiss, Reverse with a reason, and Check again.
 
 import { html, useState } from "../../lib/html.js";
-import { ActionDialog } from "../../lib/dialog.js";
+import { KeptDialog } from "../keptdialog.js";
 import { DECISIONS, decisions, stateWords } from "./words.js";
-
-// A reason that could not be sent, by order and decision. It outlives the dialog: when the session has ended, the login
-// takes the dialog's place, and afterwards the reason stands there again.
-const unsent = new Map();
 
 /** `onChanged(payment)`: the order as it is now. `only`: the decisions to offer here. */
 export function Decide({ api, notify, order, onChanged, only }) {
@@ -35,11 +31,8 @@ export function Decide({ api, notify, order, onChanged, only }) {
 
 function Decision({ api, notify, order, onChanged, name, onClose }) {
   const decision = DECISIONS[name];
-  const draft = `${order.id} ${name}`;
   const submit = async ({ why }) => {
-    unsent.set(draft, why);
     const { payment } = await api.post(`/admin/payments/${encodeURIComponent(order.id)}/${name}`, { reason: why });
-    unsent.delete(draft);
     notify(decision.done(payment));
     onChanged(payment);
   };
@@ -49,10 +42,9 @@ function Decision({ api, notify, order, onChanged, name, onClose }) {
     required: true,
     maxlength: 500,
     placeholder: decision.hint,
-    value: unsent.get(draft),
     help: "Kept in the books and the audit log.",
   };
-  return html`<${ActionDialog} title=${decision.title} text=${decision.does(order)} fields=${[reason]}
+  return html`<${KeptDialog} keep=${`${name} ${order.id}`} title=${decision.title} text=${decision.does(order)} fields=${[reason]}
     action=${decision.label} danger=${decision.tone === "danger"} onSubmit=${submit} onClose=${onClose} />`;
 }
 

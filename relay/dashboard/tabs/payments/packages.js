@@ -7,6 +7,7 @@ import { useLoad } from "../../lib/load.js";
 import { href } from "../../lib/router.js";
 import { Table } from "../../lib/table.js";
 import { Card } from "../../lib/ui.js";
+import { KeptDialog } from "../keptdialog.js";
 
 const SOURCES = { file: "plugins.toml", dashboard: "the dashboard", default: "the default" };
 
@@ -41,7 +42,7 @@ export function Packages({ api, notify }) {
     label: "Actions",
     cell: (pack) => html`<div class="actions">
       <button type="button" aria-label=${`Change ${pack.id}`} onClick=${() => setAsked({ what: "change", pack })}>Change</button>
-      <button type="button" class="quiet" aria-label=${`Take ${pack.id} off sale`} onClick=${() => setAsked({ what: "remove", pack })}>Take off sale</button>
+      <button type="button" class="quiet" aria-label=${`Take off sale: ${pack.id}`} onClick=${() => setAsked({ what: "remove", pack })}>Take off sale</button>
     </div>`,
   };
   const tools = html`<button type="button" class="primary" onClick=${() => setAsked({ what: "add" })}>New package…</button>`;
@@ -53,8 +54,8 @@ export function Packages({ api, notify }) {
     <${Card} title="Tiers">
       <p>What a tier costs, and for how long, stands with the settings. <a href=${href("settings", { group: "Prices" })}>Change the prices of tiers</a></p>
     <//>
-    ${asked?.what === "add" && html`<${ActionDialog} title="New package" action="Put on sale" fields=${[idField, ...fields()]} onSubmit=${add} onClose=${close} />`}
-    ${asked?.what === "change" && html`<${ActionDialog} title=${`Change ${asked.pack.id}`} action="Save" fields=${fields(asked.pack)} onSubmit=${change} onClose=${close}
+    ${asked?.what === "add" && html`<${KeptDialog} keep="new package" title="New package" action="Put on sale" fields=${[idField, ...fields()]} onSubmit=${add} onClose=${close} />`}
+    ${asked?.what === "change" && html`<${KeptDialog} keep=${`change package ${asked.pack.id}`} title=${`Change ${asked.pack.id}`} action="Save" fields=${fields(asked.pack)} onSubmit=${change} onClose=${close}
       text="Counts for new orders from now on." />`}
     ${asked?.what === "remove" && html`<${ActionDialog} title=${`Take ${asked.pack.id} off sale`} danger action="Take off sale" onSubmit=${remove} onClose=${close}
       text="Nobody can buy it any more. Orders that are open can still be paid, and credits that were bought stay." />`}`;

@@ -5,6 +5,7 @@ import { ActionDialog, Dialog } from "../../lib/dialog.js";
 import { useLoad } from "../../lib/load.js";
 import { Table } from "../../lib/table.js";
 import { Card, Copy, Time } from "../../lib/ui.js";
+import { KeptDialog } from "../keptdialog.js";
 
 // role -> [name, what it is for]
 const ROLES = {
@@ -40,7 +41,7 @@ export function Keys({ api, notify }) {
     <p class="muted">A key opens the admin API for a part of it. Send it as <code>Authorization: Bearer ks_…</code>. Give each program its own.</p>
     <${Table} caption="Keys" columns=${[...columns, acts]} rows=${list.data?.keys ?? []} rowKey=${(key) => key.id} of=${list}
       empty="There is no key. Make one to let a program or a helper in, without your password." />
-    ${asked === "new" && html`<${ActionDialog} title="New key" action="Make the key" fields=${fields(list.data.roles)} onSubmit=${make} onClose=${() => setAsked(null)}
+    ${asked === "new" && html`<${KeptDialog} keep="new key" title="New key" action="Make the key" fields=${fields(list.data.roles)} onSubmit=${make} onClose=${() => setAsked(null)}
       text="It is shown once, right after this." />`}
     ${made && html`<${Made} made=${made} onClose=${() => setMade(null)} />`}
     ${asked && asked !== "new" && html`<${ActionDialog} title=${`Revoke “${asked.label}”`} danger action="Revoke" onSubmit=${revoke} onClose=${() => setAsked(null)}

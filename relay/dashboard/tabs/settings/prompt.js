@@ -17,13 +17,17 @@ export function Trial({ api, notify, backends }) {
   <//>`;
 }
 
+// What was typed and is not in use yet, by prompt. It outlives the tab and the session.
+let unsaved = {};
+
 function Prompt({ api, notify, backends, loaded, onPromoted }) {
   const present = (name) => loaded.settings.find((setting) => setting.key === `prompts.${name}`)?.value ?? "";
   const [name, setName] = useState(NAMES[0][0]);
-  const [typed, setTyped] = useState({});
+  const [typed, setTyped] = useState(unsaved);
   const [backend, setBackend] = useState(backends[0].name);
   const [busy, setBusy] = useState("");
   const [result, setResult] = useState(null);
+  unsaved = typed;
   const text = typed[name] ?? present(name);
 
   const during = async (what, act) => {
