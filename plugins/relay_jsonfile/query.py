@@ -81,8 +81,8 @@ def size(table: Table, query: Query) -> int | None:
     return _length(spans[0])
 
 
-def find(table: Table, query: Query, load: Load, *, wanted: int | None, reverse: bool) -> Iterator[Any]:
-    """Index entries (keys, without an index) of the rows that match, in order. `wanted`: how many are looked at."""
+def find(table: Table, query: Query, load: Load, *, reverse: bool) -> Iterator[Any]:
+    """Index entries (keys, without an index) of the rows that match, in order."""
     spans = _spans(table, query)
     entries, start, stop = table.span(query.index, query.from_, query.to)
     if query.index is None and query.prefix:
@@ -91,12 +91,31 @@ def find(table: Table, query: Query, load: Load, *, wanted: int | None, reverse:
     few = _few(table, query, spans, stop - start)
     if few is not None:
         return iter(sorted(_entries(table, query, few, load), reverse=reverse))
-    tests = _tests(table, query, stop - start, wanted)
+    tests = _tests(table, query)
     return (
         entry
         for entry in entries.islice(start, max(start, stop), reverse=reverse)
         if all(test(query.key(entry)) for test in tests)
     )
+
+
+def matching(table: Table, query: Query, load: Load) -> Iterator[Any]:
+    """As `find`, in any order: what is cheapest to count."""
+    if query.index is not None or query.bounded:
+        return find(table, query, load, reverse=False)
+    few = _few(table, query, _spans(table, query), len(table.entries(None)))
+    if few is not None:
+        return iter(few)
+    tests = _tests(table, query)
+    spans = _spans(table, query)
+    if query.contains and not query.where:
+        keys = table.find(query.contains)
+    elif spans:
+        entries, start, stop = min(spans, key=_length)
+        keys = (entry if isinstance(entry, str) else entry[1] for entry in entries.islice(start, stop))
+    else:
+        keys = iter(table.entries(None))
+    return (key for key in keys if all(test(key) for test in tests))
 
 
 def _spans(table: Table, query: Query) -> list[Span]:
@@ -134,7 +153,7 @@ def _few(table: Table, query: Query, spans: list[Span], walk: int) -> list[str] 
             return None
     else:
         return None
-    tests = _tests(table, query, len(keys), len(keys))
+    tests = _tests(table, query)
     return [key for key in keys if all(test(key) for test in tests)]
 
 
@@ -154,21 +173,32 @@ def _entries(table: Table, query: Query, keys: list[str], load: Load) -> Iterato
             yield value, key
 
 
-def _tests(table: Table, query: Query, walk: int, wanted: int | None) -> list[Callable[[str], bool]]:
+def _tests(table: Table, query: Query) -> list[Callable[[str], bool]]:
     """What a key must pass; the cheap tests first."""
-    tests: list[Callable[[str], bool]] = []
+    tests: list[Callable[[str], bool]] = [Having(table, field, value) for field, value in query.where.items()]
     if query.prefix:
         tests.append(lambda key: key.startswith(query.prefix))
     if query.contains:
         needle = fold(query.contains)
         tests.append(lambda key: needle in fold(key))
-    return tests + [_where(table, field, value, walk, wanted) for field, value in query.where.items()]
+    return tests
 
 
-def _where(table: Table, field: str, value: IndexValue, walk: int, wanted: int | None) -> Callable[[str], bool]:
-    """Whether a key has this value. A set is made of those that do when so many will be asked for that it pays."""
-    entries, start, stop = table.span(field, value, value)
-    matching = stop - start
-    if wanted is None or matching * matching < LOOKUP_COST * wanted * walk:
-        return {key for _, key in entries.islice(start, stop)}.__contains__
-    return lambda key: (value, key) in entries
+class Having:
+    """Whether a key has a value in an indexed field: looked up, until a set of all that do would have cost that."""
+
+    def __init__(self, table: Table, field: str, value: IndexValue) -> None:
+        self._span = table.span(field, value, value)
+        self._value = value
+        self._left = _length(self._span) // LOOKUP_COST
+        self._keys: set[str] | None = None
+
+    def __call__(self, key: str) -> bool:
+        if self._keys is not None:
+            return key in self._keys
+        entries, start, stop = self._span
+        if self._left:
+            self._left -= 1
+            return (self._value, key) in entries
+        self._keys = {key for _, key in entries.islice(start, stop)}
+        return key in self._keys

@@ -14,7 +14,7 @@ from relay.api import Doc, IndexValue
 
 from .log import LogTable
 from .log_files import Documents
-from .query import Query, find, size
+from .query import Query, find, matching, size
 from .stream import Pointer, Record, Stream
 from .table import Table, Values, page
 
@@ -91,7 +91,7 @@ class View:
             entries, start, stop = table.span(index, from_, to)
             found = page(entries, start, stop, reverse=reverse, offset=offset, limit=limit)
             return self._rows(table, query.keys(found))
-        found = find(table, query, self._load_all, wanted=offset + limit, reverse=reverse)
+        found = find(table, query, self._load_all, reverse=reverse)
         if own:
             committed = (entry for entry in found if query.key(entry) not in own)
             mine = sorted(_own_entries(table, own, query), reverse=reverse)
@@ -113,11 +113,12 @@ class View:
         table = self._table(coll)
         query = Query(index, from_, to, contains or "", prefix or "", where or {})
         own = self._own(coll)
-        known = None if own else size(table, query)
-        if known is not None:
-            return known if cap is None else min(known, cap)
+        known = size(table, query)
         mine = sum(1 for _ in _own_entries(table, own, query))
-        found = find(table, query, self._load_all, wanted=cap, reverse=False)
+        if known is not None:
+            total = known + mine - sum(self._was_found(table, query, key) for key in own)
+            return total if cap is None else min(total, cap)
+        found = matching(table, query, self._load_all)
         committed = (entry for entry in found if query.key(entry) not in own)
         if cap is None:
             return mine + sum(1 for _ in committed)
@@ -140,6 +141,11 @@ class View:
             found = self._load_all(table, [key])
             return found[key, place]
         return raw
+
+    def _was_found(self, table: Table, query: Query, key: str) -> bool:
+        """Whether the query finds a committed document, which the transaction's own may hide now."""
+        raw = self.committed(table, key)
+        return raw is not None and query.matches(key, dict(zip(table.fields, table.values(raw), strict=True)))
 
     def _newest_first(
         self, stream: Stream, partition: str, before: int | None, limit: int

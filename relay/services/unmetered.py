@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
 
-from relay.errors import NoBackend, QueueFull, RelayError, Unavailable, Unsupported, UpstreamFailed
+from relay.errors import CallerError, NoBackend, OutcomeUnknown, PluginError, QueueFull, RelayError
 from relay.ports.inference import CallContext, InferenceBackend, Task
 from relay.services.infer import Infer, worst
 
 log = structlog.get_logger("relay.unmetered")
 T = TypeVar("T")
 Perform = Callable[[InferenceBackend, CallContext], T]
-CERTAIN = (Unsupported, Unavailable, UpstreamFailed, QueueFull)
-"""Failures after which another backend may be asked."""
+FAILURES = (PluginError, QueueFull)
+"""After these another backend is asked."""
 
 
 def ask(
@@ -48,7 +48,7 @@ def ask(
                 infer.breaker.abandoned(found.name)
                 raise
             infer.breaker.failed(found.name, exc)
-            if not isinstance(exc, CERTAIN) or time.monotonic() >= ctx.deadline:
+            if not isinstance(exc, FAILURES) or time.monotonic() >= ctx.deadline:
                 raise
             log.warning("backend_failed", backend=found.name, code=exc.code, error=exc.message, reference=reference)
             failures.append(exc)
@@ -59,3 +59,19 @@ def ask(
         raise worst(failures, task)
     finally:
         failures.clear()  # each knows this frame, and the frame them
+
+
+def patiently(act: Callable[[], T], pauses: Sequence[float], ctx: CallContext) -> T:
+    """`act`, tried again after each of the pauses (seconds) while its failure may pass. Raises the last one."""
+    for pause in pauses:
+        try:
+            return act()
+        except (NoBackend, CallerError):
+            raise
+        except RelayError as exc:
+            ctx.remaining()
+            if not (exc.retryable or isinstance(exc, OutcomeUnknown)):
+                raise
+        ctx.cancelled.wait(pause)
+        ctx.remaining()
+    return act()

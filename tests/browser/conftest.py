@@ -41,6 +41,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE_MS = 15_000
+"""A loaded machine is slow; what is there at once costs no wait."""
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 HERE = Path(__file__).parent
 
@@ -55,6 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -140,7 +143,7 @@ def desk_for(browser: Browser, live: Live, **options: Any) -> Desk:
     """A fresh browser session on this relay. `options`: playwright's, such as viewport and color_scheme."""
     options = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", "timezone_id": "UTC"} | options
     context = browser.new_context(**options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     desk = Desk(live, context, context.new_page())
     page = desk.page
     page.on("console", lambda line: line.type == "error" and desk.trouble(f"console: {line.text} {line.location}"))

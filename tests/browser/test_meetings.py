@@ -70,8 +70,9 @@ def test_a_hostile_file_name_stays_text(desk, hall) -> None:
     page.get_by_text("No meeting matches.").wait_for()
 
 
-def test_an_upload_is_paused_and_goes_on_after_the_page_was_loaded_again(desk, hall) -> None:
-    data = bytes(range(256)) * (2 * PIECE // 256) + b"the end"
+def test_an_upload_is_paused_and_goes_on_after_the_page_was_loaded_again(desk, hall, tmp_path) -> None:
+    recording = tmp_path / "long.wav"
+    recording.write_bytes(bytes(range(256)) * (2 * PIECE // 256) + b"the end")
     page = desk.open("#internal-meetings")
     held, sent = [], []
 
@@ -86,16 +87,16 @@ def test_an_upload_is_paused_and_goes_on_after_the_page_was_loaded_again(desk, h
         "**/admin/internal-meetings/*/upload",
         lambda route: hold(route) if route.request.method == "PUT" else route.continue_(),
     )
-    choose(page, "long.wav", data)
+    page.get_by_label("Recordings to upload").set_input_files(recording)
     eventually_held(page, held)
     page.get_by_role("button", name="Pause long.wav").click()
     page.get_by_text("paused, 4.2 MB of 8.4 MB").wait_for()
     page.reload()
     page.locator("tbody tr", has_text="long").get_by_text("Waits for its recording").wait_for()
-    choose(page, "long.wav", data)
+    page.get_by_label("Recordings to upload").set_input_files(recording)
     page.get_by_text("long.wav is uploaded.").wait_for()
     assert sent == [0, PIECE, PIECE, 2 * PIECE], "what had arrived was not sent again"
-    assert meetings(hall)["long"]["bytes"] == len(data)
+    assert meetings(hall)["long"]["bytes"] == recording.stat().st_size
     assert len([title for title in meetings(hall) if title == "long"]) == 1
 
 

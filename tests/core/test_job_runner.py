@@ -31,8 +31,9 @@ class Works(Books):
 
     def open(self):
         routes = {task: (self.backend,) if task in self.backend.tasks else () for task in TASKS}
-        infer = Infer(self.meter, {self.backend.name: self.backend}, routes, 10, Metrics(), Outputs(self.storage, Settings()))
         settings = Settings(jobs=JobSettings(workers=2))
+        outputs = Outputs(self.storage, settings)
+        infer = Infer(self.meter, {self.backend.name: self.backend}, routes, 10, Metrics(), outputs)
         outbox = Outbox(self.storage, clock=lambda: self.now)
         self.jobs = Jobs(
             self.storage, self.meter, infer, outbox, Receipts(self.storage), settings, self.folder, lambda: self.now

@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from relay.books import meetings
 from relay.books.meetings import LAST, PIECES
 from relay.crash import crash_point
-from relay.ports.storage import Storage
+from relay.errors import NotFound
+from relay.ports.storage import Storage, Tx
 
 T = TypeVar("T")
-BATCH = 500
+MOST = 100_000
 
 
 class Pieces:
@@ -20,6 +22,7 @@ class Pieces:
 
     def __init__(self, storage: Storage, meeting_id: str, run: str) -> None:
         self._storage = storage
+        self._meeting = meeting_id
         self._begin = f"{meeting_id}/{run}/"
 
     def get(self, name: str, kind: type[T]) -> T | None:
@@ -27,7 +30,7 @@ class Pieces:
         return None if doc is None else msgspec.convert(doc["piece"], kind)
 
     def names(self) -> set[str]:
-        rows = self._storage.read(lambda tx: tx.scan(PIECES, None, self._begin, self._begin + LAST, limit=100_000))
+        rows = self._storage.read(lambda tx: tx.scan(PIECES, None, self._begin, self._begin + LAST, limit=MOST))
         return {key.removeprefix(self._begin) for key, _ in rows}
 
     def once(self, name: str, kind: type[T], make: Callable[[], T]) -> T:
@@ -40,22 +43,13 @@ class Pieces:
         return made
 
     def put(self, name: str, piece: Any) -> None:
+        """Raises NotFound when the meeting was deleted meanwhile: nothing of it may come back."""
         doc = {"piece": msgspec.to_builtins(piece)}
-        self._storage.transact(lambda tx: tx.put(PIECES, self._begin + name, doc))
+
+        def put(tx: Tx) -> None:
+            if meetings.get(tx, self._meeting) is None:
+                raise NotFound("the meeting was deleted")
+            tx.put(PIECES, self._begin + name, doc)
+
+        self._storage.transact(put)
         crash_point("meetings.piece-stored")
-
-    def drop(self, prefix: str = "") -> None:
-        """Delete those whose names begin with `prefix`."""
-        begin = self._begin + prefix
-
-        def some() -> int:
-            def drop(tx: Any) -> int:
-                rows = tx.scan(PIECES, None, begin, begin + LAST, limit=BATCH)
-                for key, _ in rows:
-                    tx.delete(PIECES, key)
-                return len(rows)
-
-            return self._storage.transact(drop)
-
-        while some():
-            pass

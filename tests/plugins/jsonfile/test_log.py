@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import threading
 
 import pytest
@@ -153,22 +154,30 @@ def test_a_document_changed_while_its_file_goes_is_not_lost(start, disk, data_di
     storage = start()
     put(storage, range(20))
     storage.checkpoint()
-    put(storage, range(15), turn=1)
+    put(storage, range(8), turn=1)
     storage.checkpoint()
     before = storage.read(everything)
-    write, living = log_write.LogWriter.sync, []
+    choose, sync, taken_back = log_write.LogWrite._mostly_dead, log_write.LogWriter.sync, []
 
-    def in_between(writer):
+    def change(tx):
+        for key in ("r010", "r012", "r001"):
+            tx.put("records", key, {"at": 500})
+
+    def changed_before_the_copy(writing):
+        taken_back.append(storage.submit(change)[1])
+        return choose(writing)
+
+    def taken_back_after_it(writer):
         with disk.failing("fail_writes"), pytest.raises(StorageFull):
-            storage.transact(lambda tx: [tx.put("records", key, {"at": 500}) for key in ("r015", "r019", "r001")])
-        living.append(1)
-        write(writer)
+            taken_back[0]()
+        sync(writer)
 
-    monkeypatch.setattr(log_write.LogWriter, "sync", in_between)
+    monkeypatch.setattr(log_write.LogWrite, "_mostly_dead", changed_before_the_copy)
+    monkeypatch.setattr(log_write.LogWriter, "sync", taken_back_after_it)
     put(storage, [18], turn=1)
     before["records"][18][1]["turn"] = 1
     storage.checkpoint()
-    assert living == [1]
+    monkeypatch.undo()
     assert 1 not in segments(data_dir)
     assert storage.read(everything) == before
     storage.close()
@@ -374,6 +383,38 @@ def test_a_checkpoint_that_fails_leaves_the_old_files_in_force(what, start, disk
     delete(storage, [50])
     storage.close()
     assert start().read(everything) == before
+
+
+def test_after_a_checkpoint_of_unknown_end_no_file_it_wrote_is_written_over(start, data_dir, monkeypatch):
+    storage = start()
+    put(storage, range(3))
+    storage.checkpoint()
+    save = checkpoint.save_manifest
+
+    def saved_but_said_to_have_failed(folder, new):
+        save(folder, new)
+        if len(new.logs["records"]) and not any(state.changing for state in new.files.values()):
+            raise OSError(5, "Input/output error")
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    put(storage, [1], who="second")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_manifest", saved_but_said_to_have_failed)
+        with pytest.raises(StorageUnavailable):
+            storage.checkpoint()
+    put(storage, [1], who="third", more="y" * 30)
+    before = storage.read(everything)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_manifest", fail)
+        with pytest.raises(StorageUnavailable):
+            storage.checkpoint()
+    shutil.copytree(data_dir, data_dir.with_name("crashed"))
+    again = JSONFileStorage()
+    again.open(data_dir.with_name("crashed"), COLLECTIONS, STREAMS)
+    assert again.read(everything) == before
+    again.close()
 
 
 def test_checkpoints_beside_reads_and_changes_lose_nothing(start, monkeypatch):

@@ -1,0 +1,42 @@
+// The voice library: whose voice is known, and taking it out again.
+
+import { html, useState } from "../../lib/html.js";
+import { Dialog } from "../../lib/dialog.js";
+import { number, plural, seconds } from "../../lib/format.js";
+import { Table } from "../../lib/table.js";
+import { Time } from "../../lib/ui.js";
+
+/** `voices`: a useLoad of /admin/internal-meetings/voices. */
+export function VoicesDialog({ api, notify, voices, onClose }) {
+  const [doomed, setDoomed] = useState(null);
+  const remove = async () => {
+    try {
+      await api.del(`/admin/internal-meetings/voices/${encodeURIComponent(doomed.id)}`);
+      notify(`The voice of ${doomed.name} is deleted.`);
+      voices.reload();
+    } catch (error) {
+      notify(error);
+    }
+    setDoomed(null);
+  };
+  const columns = [
+    { id: "name", label: "Name", wraps: true, cell: (row) => html`<bdi>${row.name}</bdi>` },
+    { id: "meetings", label: "From", cell: (row) => plural(row.meetings.length, "meeting") },
+    { id: "samples", label: "Samples", number: true, cell: (row) => number(row.samples) },
+    { id: "seconds", label: "Speech", number: true, cell: (row) => seconds(row.seconds) },
+    { id: "since", label: "Since", cell: (row) => html`<${Time} at=${row.created_at} />` },
+    {
+      id: "acts",
+      label: "Actions",
+      cell: (row) =>
+        doomed?.id === row.id
+          ? html`<span class="actions"><button type="button" class="danger" onClick=${remove}>Really delete</button><button type="button" onClick=${() => setDoomed(null)}>Keep</button></span>`
+          : html`<button type="button" class="quiet" aria-label=${`Delete the voice of ${row.name}`} onClick=${() => setDoomed(row)}>Delete</button>`,
+    },
+  ];
+  return html`<${Dialog} title="Voice library" panel onClose=${onClose}>
+    <p class="lead">Voices that somebody chose to remember. Later meetings suggest these names, and nobody is renamed by itself. Deleting a voice deletes all that was kept of it; texts keep their names.</p>
+    <${Table} caption="Voice library" columns=${columns} rows=${voices.data?.voices ?? []} rowKey=${(row) => row.id} of=${voices}
+      empty="No voice is remembered. Name a speaker of a meeting, then choose “Remember this voice”." />
+  <//>`;
+}
