@@ -195,7 +195,6 @@ class LogWriter:
                 os.close(fd)
         if self._touched:
             sync_dir(self._files.directory)
-        self._files.sealed = False
 
 
 def _read_line(fd: int, offset: int) -> bytes:

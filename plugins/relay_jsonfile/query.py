@@ -15,10 +15,12 @@ from relay.api import IndexValue
 from .search import fold
 from .table import Table
 
-FEW = 20_000
+FEW = 10_000
 """So many matching rows are collected and sorted; with more, one in a few rows of the index is among them."""
 FEW_COLD = 500
 """As many of rows that must be read from disk before it is known where they belong."""
+MANY = 200_000
+"""So many keys with one value are put into a set before anything is looked up."""
 LOOKUP_COST = 30
 """To look one key up in an index costs as much as to put so many into a set."""
 
@@ -91,12 +93,7 @@ def find(table: Table, query: Query, load: Load, *, reverse: bool) -> Iterator[A
     few = _few(table, query, spans, stop - start)
     if few is not None:
         return iter(sorted(_entries(table, query, few, load), reverse=reverse))
-    tests = _tests(table, query)
-    return (
-        entry
-        for entry in entries.islice(start, max(start, stop), reverse=reverse)
-        if all(test(query.key(entry)) for test in tests)
-    )
+    return _passing(table, query, entries.islice(start, max(start, stop), reverse=reverse), bare=query.index is None)
 
 
 def matching(table: Table, query: Query, load: Load) -> Iterator[Any]:
@@ -106,16 +103,15 @@ def matching(table: Table, query: Query, load: Load) -> Iterator[Any]:
     few = _few(table, query, _spans(table, query), len(table.entries(None)))
     if few is not None:
         return iter(few)
-    tests = _tests(table, query)
     spans = _spans(table, query)
     if query.contains and not query.where:
-        keys = table.find(query.contains)
+        keys = table.find(query.contains, query.prefix)
     elif spans:
         entries, start, stop = min(spans, key=_length)
         keys = (entry if isinstance(entry, str) else entry[1] for entry in entries.islice(start, stop))
     else:
         keys = iter(table.entries(None))
-    return (key for key in keys if all(test(key) for test in tests))
+    return _passing(table, query, keys, bare=True)
 
 
 def _spans(table: Table, query: Query) -> list[Span]:
@@ -147,14 +143,12 @@ def _few(table: Table, query: Query, spans: list[Span], walk: int) -> list[str] 
         entries, start, stop = smallest
         keys = [entry if isinstance(entry, str) else entry[1] for entry in entries.islice(start, stop)]
     elif query.contains:
-        hits = (key for key in table.find(query.contains) if key.startswith(query.prefix))
-        keys = list(islice(hits, limit + 1))
+        keys = list(islice(table.find(query.contains, query.prefix), limit + 1))
         if len(keys) > limit:
             return None
     else:
         return None
-    tests = _tests(table, query)
-    return [key for key in keys if all(test(key) for test in tests)]
+    return list(_passing(table, query, keys, bare=True))
 
 
 def _entries(table: Table, query: Query, keys: list[str], load: Load) -> Iterator[Any]:
@@ -175,7 +169,7 @@ def _entries(table: Table, query: Query, keys: list[str], load: Load) -> Iterato
 
 def _tests(table: Table, query: Query) -> list[Callable[[str], bool]]:
     """What a key must pass; the cheap tests first."""
-    tests: list[Callable[[str], bool]] = [Having(table, field, value) for field, value in query.where.items()]
+    tests: list[Callable[[str], bool]] = [_having(table, field, value) for field, value in query.where.items()]
     if query.prefix:
         tests.append(lambda key: key.startswith(query.prefix))
     if query.contains:
@@ -184,13 +178,32 @@ def _tests(table: Table, query: Query) -> list[Callable[[str], bool]]:
     return tests
 
 
-class Having:
-    """Whether a key has a value in an indexed field: looked up, until a set of all that do would have cost that."""
+def _passing(table: Table, query: Query, entries: Iterable[Any], *, bare: bool) -> Iterator[Any]:
+    """The entries (keys, when `bare`) that pass all tests."""
+    for test in _tests(table, query):
+        entries = _kept(entries, test, bare=bare)
+    return iter(entries)
 
-    def __init__(self, table: Table, field: str, value: IndexValue) -> None:
-        self._span = table.span(field, value, value)
+
+def _kept(entries: Iterable[Any], test: Callable[[str], bool], *, bare: bool) -> Iterator[Any]:
+    return filter(test, entries) if bare else (entry for entry in entries if test(entry[1]))
+
+
+def _having(table: Table, field: str, value: IndexValue) -> Callable[[str], bool]:
+    """Whether a key has this value in an indexed field."""
+    entries, start, stop = span = table.span(field, value, value)
+    if stop - start > MANY:
+        return Having(span, value)
+    return {key for _, key in entries.islice(start, stop)}.__contains__
+
+
+class Having:
+    """For a value that very many have: looked up, until a set of all that do would have cost as much."""
+
+    def __init__(self, span: Span, value: IndexValue) -> None:
+        self._span = span
         self._value = value
-        self._left = _length(self._span) // LOOKUP_COST
+        self._left = _length(span) // LOOKUP_COST
         self._keys: set[str] | None = None
 
     def __call__(self, key: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 from sortedcontainers import SortedList
 
@@ -29,15 +30,18 @@ class KeySearch:
     def forget(self, key: str) -> None:
         self._outdated.add(bisect_right(self._firsts, key) - 1)
 
-    def find(self, keys: SortedList[str], text: str) -> Iterator[str]:
-        """The keys that hold `text`, letter case ignored, in order. `keys`: all there are."""
+    def find(self, keys: SortedList[str], text: str, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix` and hold `text`, letter case ignored, in order. `keys`: all there are."""
         for number in sorted(self._outdated, reverse=True):
             self._read(number, keys)
         self._outdated.clear()
         needle = fold(text)
-        for block, folded in self._blocks:
+        first = bisect_right(self._firsts, prefix) - 1
+        for begin, (block, folded) in islice(zip(self._firsts, self._blocks, strict=True), first, None):
+            if begin > prefix and not begin.startswith(prefix):
+                return
             if needle in folded:
-                yield from _hits(block, folded, needle)
+                yield from (key for key in _hits(block, folded, needle) if key.startswith(prefix))
 
     def _read(self, number: int, keys: SortedList[str]) -> None:
         first = self._firsts[number]

@@ -138,11 +138,11 @@ class Table:
             raise KeyError(f"collection {self.spec.name} has no index {index!r}")
         return self.indexes[index].sorted()
 
-    def find(self, text: str) -> Iterator[str]:
-        """Keys that hold `text`, letter case ignored, in order."""
+    def find(self, text: str, prefix: str) -> Iterator[str]:
+        """Keys that begin with `prefix` and hold `text`, letter case ignored, in order."""
         if self.search is None:
             self.search = KeySearch()
-        return self.search.find(self.keys.sorted(), text)
+        return self.search.find(self.keys.sorted(), text, prefix)
 
     def check(self, key: str, doc: Document) -> None:
         """Raises ValueError for a key or a document that the collection's files cannot hold."""

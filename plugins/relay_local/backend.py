@@ -45,6 +45,7 @@ class LocalBackend:
         self.queue_size = queue_size
         self._engine = engine
         self._max_seconds = max_seconds
+        self.whole_streams = max_seconds  # it names speakers through a whole stream, and gives no voices to match
 
     def models(self, task: Task) -> Sequence[str]:
         return MODELS[task]

@@ -38,6 +38,15 @@ def put_text(tx: Tx, meeting_id: str, document: Text) -> None:
     tx.put(TEXTS, meeting_id, document)
 
 
+def earlier_text(tx: ReadTx, meeting_id: str, run: str) -> Text | None:
+    """The text of a run that is not shown now, with the edits it has."""
+    return tx.get(TEXTS, f"{meeting_id}.{run}", Text)
+
+
+def put_aside(tx: Tx, meeting_id: str, document: Text) -> None:
+    tx.put(TEXTS, f"{meeting_id}.{document.run}", document)
+
+
 def result(tx: ReadTx, meeting_id: str, run: str) -> Result | None:
     return tx.get(RESULTS, f"{meeting_id}/{run}", Result)
 
@@ -53,9 +62,9 @@ def runs(tx: ReadTx, meeting_id: str, limit: int = 100) -> list[str]:
 
 
 def delete_some(tx: Tx, meeting_id: str) -> int:
-    """Delete results and pieces, a batch at a time, then row and text; 0 when nothing is left."""
-    begin, gone = f"{meeting_id}/", 0
-    for coll in (PIECES, RESULTS):
+    """Delete results, pieces, earlier texts, a batch at a time, then row and text; 0 when nothing is left."""
+    gone = 0
+    for coll, begin in ((PIECES, f"{meeting_id}/"), (RESULTS, f"{meeting_id}/"), (TEXTS, f"{meeting_id}.")):
         for key, _ in tx.scan(coll, None, begin, begin + LAST, limit=BATCH):
             tx.delete(coll, key)
             gone += 1

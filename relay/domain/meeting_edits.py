@@ -19,6 +19,8 @@ SpeakerId = Annotated[str, Meta(pattern=r"^S\d{1,3}$")]
 Target = Annotated[str, Meta(pattern=r"^(S\d{1,3}|new)$")]
 Section = Literal["summary", "decisions", "actions", "chapters"]
 MAX_SPEAKERS = 100
+MAX_COMPARED = 1_000_000
+"""Words of a line before times those after, up to which equal ones are looked for."""
 
 
 class WrongEdit(ValueError):
@@ -76,6 +78,8 @@ class Reword(Struct, tag="item", tag_field="op", forbid_unknown_fields=True):
     text: Annotated[str, Meta(min_length=1, max_length=5000)] | None = None
 
 
+WHO_SPEAKS = (Merge, Assign, Split)
+"""Edits after which the seconds of the speakers are counted anew."""
 Edit = Rename | Merge | Assign | Split | Retext | Reword
 
 
@@ -97,16 +101,21 @@ def as_text(meeting_id: str, row: Meeting, result: Result) -> Text:
 
 def replayed(fresh: Text, edits: Iterable[dict[str, Any]]) -> Text:
     """`fresh` with edits done again that once fitted."""
+    count = False
     for stored in edits:
-        apply(fresh, msgspec.convert(stored["edit"], Edit))
+        edit = msgspec.convert(stored["edit"], Edit)
+        _DO[type(edit)](fresh, edit)
+        count = count or isinstance(edit, WHO_SPEAKS)
         fresh.edits.append(stored)
+    if count:
+        _count_seconds(fresh)
     return fresh
 
 
 def apply(text: Text, edit: Edit) -> None:
     """Change the text. Raises WrongEdit, with the text as it was."""
     _DO[type(edit)](text, edit)
-    if isinstance(edit, (Merge, Assign, Split)):
+    if isinstance(edit, WHO_SPEAKS):
         _count_seconds(text)
 
 
@@ -174,6 +183,7 @@ def _retext(text: Text, edit: Retext) -> None:
     said = " ".join(edit.text.split())
     if not said:
         del text.lines[at]
+        _count_seconds(text)
         return
     line.words = _retimed(line, said.split()) if line.words else []
     line.text = said
@@ -202,6 +212,10 @@ _DO: dict[type, Callable[[Text, Any], None]] = {
 def _retimed(line: Line, tokens: Sequence[str]) -> list[Said]:
     """Words that stay keep their times; those between share the time between."""
     before = [word.word for word in line.words]
+    if len(before) * len(tokens) > MAX_COMPARED:
+        # The search for equal words grows with the square, or worse.
+        step = (line.end - line.start) / len(tokens)
+        return [_said(line.start + n * step, step, token) for n, token in enumerate(tokens)]
     made: list[Said] = []
     for tag, a, b, c, d in SequenceMatcher(None, before, list(tokens), autojunk=False).get_opcodes():
         if tag == "equal":
@@ -210,10 +224,12 @@ def _retimed(line: Line, tokens: Sequence[str]) -> list[Said]:
         start = line.words[a - 1].end if a else line.start
         end = line.words[b].start if b < len(before) else line.end
         step = max(0.0, end - start) / max(1, d - c)
-        made += [
-            Said(tokens[c + n], round(start + n * step, 3), round(start + (n + 1) * step, 3)) for n in range(d - c)
-        ]
+        made += [_said(start + n * step, step, tokens[c + n]) for n in range(d - c)]
     return made
+
+
+def _said(start: float, seconds: float, word: str) -> Said:
+    return Said(word, round(start, 3), round(start + seconds, 3))
 
 
 def _speaker(text: Text, speaker_id: str, path: str) -> Speaker:

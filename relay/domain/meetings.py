@@ -34,8 +34,9 @@ class Options(Struct, omit_defaults=True, forbid_unknown_fields=True):
 class Meeting(Struct, omit_defaults=True):
     """The row of the list. `bytes`: of the recording as announced. `duration` in seconds, once it is known. `audio`,
     `listen`: blobs, the recording as it came and a copy that browsers play. `run`: the run whose result is shown, or
-    that is under way; `runs`: how many there were. `step`, `progress` (0 to 1) and `eta_seconds`: of a run under way.
-    `notes`: what the operator should know of the result, in sentences. `version`: of row and text, for edits."""
+    that is under way; `runs`: how many there were. `steps`: what the run under way is limited to, `["analyze"]` or
+    nothing. `step`, `progress` (0 to 1) and `eta_seconds`: of a run under way. `notes`: what the operator should know
+    of the result, in sentences. `version`: of row and text, for edits."""
 
     title: str
     filename: str
@@ -49,6 +50,7 @@ class Meeting(Struct, omit_defaults=True):
     listen: str | None = None
     run: str = ""
     runs: int = 0
+    steps: list[Step] = []
     step: str = ""
     progress: float | None = None
     eta_seconds: float | None = None
@@ -114,7 +116,8 @@ class Analysis(Struct, omit_defaults=True):
 
 class Result(Struct, omit_defaults=True):
     """What one run found: nothing in it changes later. `voices`: an embedding per speaker, where the model gives one,
-    under the name of that model. `timings`: seconds spent per step, in the backends and outside of them."""
+    under the name of that model. `analysis_notes`: those of the notes that are about the analysis. `timings`: seconds
+    spent per step, and seconds of "listen" in which some backend was asked."""
 
     run: str
     at: datetime
@@ -126,6 +129,7 @@ class Result(Struct, omit_defaults=True):
     voice_model: str = ""
     models: dict[str, str] = {}
     notes: list[str] = []
+    analysis_notes: list[str] = []
     timings: dict[str, float] = {}
     language: str = ""
     duration: float = 0.0

@@ -20,7 +20,7 @@ UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4
 MARKS = "".join(chr(code) for code in range(0x300, 0x1B00) if unicodedata.category(chr(code)).startswith("M"))
 """Vowel signs and accents: part of a word, though Python's `\\w` does not say so."""
 TOKEN = re.compile(rf"(?P<pairs>[{UNSPACED}]+)|(?P<number>\d+)|(?P<word>(?:[^\W\d_{UNSPACED}][{MARKS}]*)+)")
-THOUSANDS = re.compile(r"(?<=\d)[.,'’\u202f](?=\d{3}(?!\d))")
+THOUSANDS = re.compile(r"(?<=\d)[.,'\u2019\u202f](?=\d{3}(?!\d))")
 ALPHABETS = 0x590
 """Letters before this one are Latin, Greek, Cyrillic, Armenian; those after need fewer letters for a word."""
 STEM = 5

@@ -220,6 +220,16 @@ class InferenceBackend(Protocol):
 
 @runtime_checkable
 class Diarizer(Protocol):
-    """What a backend with the task `diarize` offers besides."""
+    """What a backend with the task `diarize` offers besides.
+
+    One that follows speakers through a whole recording but gives no `voices` may say so with an attribute
+    `whole_streams: float`, the longest recording it takes, in seconds: up to there the relay sends it long recordings
+    in one go and not in pieces, whose speakers could not be matched well.
+    """
 
     def diarize(self, request: DiarizeRequest, ctx: CallContext) -> Diarization: ...
+
+
+def whole_streams(backend: InferenceBackend) -> float:
+    """Seconds of a recording in which it keeps speakers apart by itself; 0 when it did not say."""
+    return float(getattr(backend, "whole_streams", 0.0))

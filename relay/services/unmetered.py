@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from relay.errors import CallerError, NoBackend, OutcomeUnknown, PluginError, QueueFull, RelayError
+from relay.errors import NoBackend, OutcomeUnknown, PluginError, QueueFull, RelayError
 from relay.ports.inference import CallContext, InferenceBackend, Task
 from relay.services.infer import Infer, worst
 
@@ -66,8 +66,6 @@ def patiently(act: Callable[[], T], pauses: Sequence[float], ctx: CallContext) -
     for pause in pauses:
         try:
             return act()
-        except (NoBackend, CallerError):
-            raise
         except RelayError as exc:
             ctx.remaining()
             if not (exc.retryable or isinstance(exc, OutcomeUnknown)):

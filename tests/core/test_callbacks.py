@@ -77,6 +77,7 @@ def test_the_document_tells_the_true_times():
 class Numbered:
     def process_request(self, req, resp):
         req.context.request_id = "r1"
+        req.context.actor = "admin"
 
 
 class TestOperator:

@@ -9,7 +9,7 @@ import pytest
 from relay.errors import OutcomeUnknown, Unavailable, UpstreamFailed, UpstreamTimeout
 from relay.ports.inference import CallContext
 from relay.upstream import HTTPClient
-from tests.loopback import Server, reply
+from tests.loopback import Raw, Server, reply
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -24,7 +24,7 @@ class Teller:
 
     def __init__(self):
         self.say = queue.Queue()
-        self.server = Server(on_head=self._tell)
+        self.server = Server(lambda _: Raw(), on_head=self._tell)
 
     def _tell(self, request, connection):
         while (data := self.say.get(timeout=30)) is not None:

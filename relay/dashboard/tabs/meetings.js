@@ -5,11 +5,19 @@ import { useLoad } from "../lib/load.js";
 import { Search } from "../lib/ui.js";
 import { Drop } from "./meetings/drop.js";
 import { List } from "./meetings/list.js";
+import { Reader } from "./meetings/reader.js";
 import { Uploads, useUploads } from "./meetings/uploads.js";
+import { VoicesButton } from "./meetings/voices.js";
 
 const PAGE = 50;
 
-export function Meetings({ api, notify, query, setQuery }) {
+/** `#internal-meetings?id=…` is one meeting, which may be shared as a link. */
+export function Meetings(given) {
+  const { id } = given.query;
+  return id ? html`<${Reader} key=${id} ...${given} id=${id} onBack=${() => given.setQuery({ id: null })} />` : html`<${Home} ...${given} />`;
+}
+
+function Home({ api, notify, query, setQuery }) {
   const { q, before } = query;
   const list = useLoad((signal) => api.get("/admin/internal-meetings", { q, before, limit: PAGE }, { signal }), [api, q, before], { every: 5000 });
   const done = (upload) => {
@@ -28,6 +36,6 @@ export function Meetings({ api, notify, query, setQuery }) {
           on the backends that are set up here. Recordings stay on this machine, cost no credits, and only you see them.</p></div>
     </div>`}
     ${!none && html`<div class="filters"><${Search} label="Search by title or file name" value=${q}
-      onInput=${(text) => setQuery({ q: text, before: null }, { replace: true })} /></div>
-      <${List} ...${{ api, notify, list, sending, query, setQuery }} />`}`;
+      onInput=${(text) => setQuery({ q: text, before: null }, { replace: true })} /><${VoicesButton} ...${{ api, notify }} /></div>
+      <${List} ...${{ api, notify, list, sending, query, setQuery }} onOpen=${(row) => setQuery({ id: row.id })} />`}`;
 }

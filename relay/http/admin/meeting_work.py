@@ -45,6 +45,13 @@ class VoiceBody(Struct):
     speaker: str
 
 
+class VoiceName(Struct):
+    """`everywhere`: also the speakers of that name in the meetings the voice was taken from."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=80)]
+    everywhere: bool = False
+
+
 class MeetingWork:
     def __init__(self, core: Core) -> None:
         self._meetings = core.meetings
@@ -93,6 +100,12 @@ class MeetingWork:
         body = read_json(req, VoiceBody)
         kept = self._meetings.library.remember(body.meeting, body.speaker, req.context.actor)
         answer(resp, {"ok": True, "voice": kept}, 201)
+
+    def on_patch_voice(self, req: falcon.Request, resp: falcon.Response, voice: str) -> None:
+        """The voice gets another id with its other name."""
+        body = read_json(req, VoiceName)
+        renamed = self._meetings.rename_voice(voice, body.name, everywhere=body.everywhere, actor=req.context.actor)
+        answer(resp, {"ok": True, **renamed})
 
     def on_delete_voice(self, req: falcon.Request, resp: falcon.Response, voice: str) -> None:
         self._meetings.library.forget(voice, req.context.actor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.domain.meeting_export import FORMATS
-from relay.http.admin.meeting_work import EditBody, RunBody, UseBody, VersionBody, VoiceBody
+from relay.http.admin.meeting_work import EditBody, RunBody, UseBody, VersionBody, VoiceBody, VoiceName
 from relay.http.admin.meetings import Change, FormFields, NewMeeting
 from relay.http.openapi import meeting_answers as answers
 from relay.http.openapi.operation import Operation, Operations, Param, choice, paging, text
@@ -146,6 +146,16 @@ VOICES: Operations = {
         body=VoiceBody,
         errors=(404, 409),
         sends={"meeting": "20260131-120000-0a1b2c3d", "speaker": "S1"},
+    ),
+    ("PATCH", "/admin/internal-meetings/voices/{voice}"): Operation(
+        "Call a voice by another name",
+        TAG,
+        answers.VoiceRenamed,
+        text="It has another `id` then. `everywhere` renames the speakers of that name too, where the voice was taken.",
+        who="admin",
+        body=VoiceName,
+        errors=(404, 409),
+        sends={"name": "Ana", "everywhere": True},
     ),
     ("DELETE", "/admin/internal-meetings/voices/{voice}"): Operation(
         "Forget a voice", TAG, answers.DeletedName, who="admin"

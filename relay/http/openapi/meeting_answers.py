@@ -92,3 +92,11 @@ class VoicesAnswer(Ok):
 
 class VoiceAnswer(Ok):
     voice: VoiceRow
+
+
+class VoiceRenamed(Ok):
+    """`renamed`: meetings whose speakers got the name too; `left`: those that are worked on now, or are gone."""
+
+    voice: VoiceRow
+    renamed: list[str]
+    left: list[str]

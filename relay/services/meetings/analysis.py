@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,22 +12,28 @@ from msgspec import Struct
 
 from relay.domain.meetings import Analysis, Item, Line, Options
 from relay.domain.support import Passages, guarded
-from relay.errors import NoBackend, NotFound, RelayError, Unsupported
+from relay.errors import NotFound, RelayError, Unsupported, UpstreamFailed
 from relay.ports.inference import CallContext, ChatRequest, InferenceBackend
 from relay.services import tasks
 from relay.services.infer import Infer
 from relay.services.meetings.listening import ACCOUNT
 from relay.services.meetings.pieces import Pieces
-from relay.services.unmetered import ask
+from relay.services.unmetered import ask, patiently
 
 PART_CHARS = 24_000
 """Of the transcript in one question: about 6000 tokens, which small models still read well."""
 CALL_SECONDS = 600.0
+RETRIES = 2
+"""Of one part: what a model cannot write twice, it will not write after two minutes."""
+MAX_ITEMS = 200
+MAX_CHARS = 5000
+"""Of one kind from one part, and of one item: more is a model that cannot stop."""
 SYSTEM = (
     "You read the transcript of a meeting. Each line begins with its number in brackets and the speaker."
     " Say only what the transcript says, in its language. For everything you write, give the numbers of the lines"
     " it stands on. Leave a list empty when there is nothing for it."
 )
+SECTIONS = ("summary", "decisions", "actions", "chapters")
 _NUMBERS = {"type": "array", "items": {"type": "integer"}}
 
 
@@ -77,35 +84,45 @@ class Analyser:
         self._prompt = prompt
 
     def __call__(
-        self, lines: Sequence[Line], options: Options, pieces: Pieces, ctx: CallContext
+        self,
+        lines: Sequence[Line],
+        names: Mapping[str | None, str],
+        options: Options,
+        pieces: Pieces,
+        ctx: CallContext,
+        pauses: Sequence[float],
     ) -> tuple[Analysis, list[str]]:
-        """The analysis and notes on it. No backend, or a failing one, costs the analysis and not the meeting."""
+        """The analysis and notes on it. `names`: what the speakers are called. `pauses`: before a failed part is tried
+        again. No backend, or one that stays dead, costs the analysis and not the meeting."""
         question = options.prompt or self._prompt()
         parts: list[Part] = []
         try:
-            for number, part in enumerate(parted(lines)):
-                name = f"analysis/{number:03}"
-                parts.append(pieces.once(name, Part, lambda part=part: self._ask(part, question, options, ctx)))  # type: ignore[misc]
-        except (NoBackend, NotFound):
-            return Analysis(), ["No backend here can analyze a text, so there is no summary."]
+            if not self._infer.candidates("analyze", options.analyze_backend, None):
+                return Analysis(), ["No backend here can analyze a text, so there is no summary."]
+            for part in parted(lines):
+                text = "\n".join(f"[{line.id}] {names.get(line.speaker) or 'Speaker'}: {line.text}" for line in part)
+
+                def make(part: Sequence[Line] = part, text: str = text) -> Part:
+                    return patiently(lambda: self._ask(part, text, question, options, ctx), pauses[:RETRIES], ctx)
+
+                parts.append(pieces.once(_piece_name(question, text, options), Part, make))
+        except NotFound as exc:
+            return Analysis(), [f"There is no summary: {exc.message}"]
         except RelayError as exc:
             ctx.remaining()
             return Analysis(), [f"The summary could not be written: {exc.message} Run this step again later."]
-        return put_together(parts, lines)
+        return put_together(parts, lines, names)
 
-    def _ask(self, part: Sequence[Line], question: str, options: Options, ctx: CallContext) -> Part:
-        text = "\n".join(f"[{line.id}] {line.speaker or 'Speaker'}: {line.text}" for line in part)
+    def _ask(self, part: Sequence[Line], text: str, question: str, options: Options, ctx: CallContext) -> Part:
 
         def with_schema(backend: InferenceBackend, inner: CallContext) -> Part:
             try:
                 said, model = tasks.analyze(backend, self._request(question, text, schema=True), inner)
-                return msgspec.structs.replace(
-                    msgspec.convert(said["data"], Part), backend=backend.name, model=model, plain=False
-                )
+                return msgspec.structs.replace(_read(said["data"], backend), model=model)
             except Unsupported:
                 said, model = tasks.analyze(backend, self._request(question, "\n".join(x.text for x in part)), inner)
                 sentences = [Item(line.strip(" -•*\t")) for line in said["text"].splitlines() if line.strip(" -•*\t")]
-                return Part(summary=sentences, backend=backend.name, model=model, plain=True)
+                return Part(summary=sentences[:MAX_ITEMS], backend=backend.name, model=model, plain=True)
 
         inner = CallContext(deadline=time.monotonic() + min(CALL_SECONDS, ctx.remaining()))
         with ctx.interruptible(inner.cancel):
@@ -127,6 +144,27 @@ class Analyser:
         return ChatRequest(messages, text, SCHEMA if schema else None)
 
 
+def _piece_name(question: str, text: str, options: Options) -> str:
+    """The same question about the same text has the same answer: one that was cut off goes on with it."""
+    asked = "\0".join((options.analyze_backend or "", question, text))
+    return f"analysis/{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+
+
+def _read(data: Any, backend: InferenceBackend) -> Part:
+    """What a model wrote, as far as it is of use."""
+    try:
+        part = msgspec.convert(data, Part)
+    except msgspec.ValidationError as exc:
+        raise UpstreamFailed(f"{backend.name} wrote an analysis of the wrong shape: {exc}") from None
+    for name in SECTIONS:
+        items: list[Item] = getattr(part, name)
+        del items[MAX_ITEMS:]
+        for item in items:
+            item.text, item.title = item.text[:MAX_CHARS], item.title[:MAX_CHARS]
+            item.who, item.due = item.who[:80], item.due[:80]
+    return msgspec.structs.replace(part, backend=backend.name, plain=False)
+
+
 def parted(lines: Sequence[Line]) -> Iterator[list[Line]]:
     """The transcript in parts that a model reads at once, cut between lines."""
     part: list[Line] = []
@@ -141,9 +179,11 @@ def parted(lines: Sequence[Line]) -> Iterator[list[Line]]:
         yield part
 
 
-def put_together(parts: Sequence[Part], lines: Sequence[Line]) -> tuple[Analysis, list[str]]:
+def put_together(
+    parts: Sequence[Part], lines: Sequence[Line], names: Mapping[str | None, str]
+) -> tuple[Analysis, list[str]]:
     """One analysis of all parts, with only what stands on the transcript; and notes on what was taken out."""
-    passages = Passages.of(lines)
+    passages = Passages.of(lines, names)
     analysis = Analysis(
         backend=", ".join(sorted({part.backend for part in parts if part.backend})),
         model=", ".join(sorted({part.model for part in parts if part.model})),
@@ -151,7 +191,7 @@ def put_together(parts: Sequence[Part], lines: Sequence[Line]) -> tuple[Analysis
     notes: list[str] = []
     if any(part.plain for part in parts):
         notes.append("The backend that wrote the summary cannot fill in lists: no decisions, action items, chapters.")
-    for name in ("summary", "decisions", "actions", "chapters"):
+    for name in SECTIONS:
         items, dropped = guarded([item for part in parts for item in getattr(part, name)], passages)
         setattr(analysis, name, items)
         if dropped:

@@ -179,6 +179,7 @@ def meeting_view(meeting_id: str, row: Meeting) -> dict[str, Any]:
         "options": msgspec.to_builtins(row.options),
         "run": row.run or None,
         "runs": row.runs,
+        "steps": row.steps,
         "step": row.step or None,
         "progress": row.progress,
         "eta_seconds": row.eta_seconds,

@@ -10,10 +10,10 @@ from typing import Any
 from relay.books import audit, meetings, voices
 from relay.books.voices import MAX_VOICES, Sample, Voice
 from relay.domain.instants import iso
-from relay.domain.meetings import Result, Speaker
+from relay.domain.meetings import Result
 from relay.domain.vectors import cosine, unit
-from relay.errors import Conflict, NotFound
-from relay.ports.storage import ReadTx, Storage, Tx
+from relay.errors import Conflict, Invalid, NotFound
+from relay.ports.storage import Storage, Tx
 from relay.services.meetings.directory import Directory
 
 LEAST = 0.5
@@ -81,6 +81,30 @@ class Library:
         key = self._storage.transact(remember)
         return next(row for row in self.view() if row["id"] == key)
 
+    def rename(self, voice: str, name: str, actor: str) -> tuple[dict[str, Any], str]:
+        """Call a voice by another name; its row, which has another id, and the name before. Raises NotFound, Invalid
+        for no name, Conflict (`name_taken`)."""
+        called = " ".join(name.split())
+        if not called:
+            raise Invalid("a voice needs a name", "name")
+        key = voice_id(called)
+
+        def rename(tx: Tx) -> str:
+            found = voices.get(tx, voice)
+            if found is None:
+                raise NotFound(f"there is no voice {voice[:64]!r} in the library")
+            if key != voice and voices.get(tx, key) is not None:
+                raise Conflict(f"there is another voice called {called}; delete one of the two", code="name_taken")
+            before, found.name = found.name, called
+            voices.delete(tx, voice)
+            voices.put(tx, key, found)
+            old, new = {"name": before}, {"name": called}
+            audit.record(tx, actor, "meetings.voice_renamed", called, before=old, after=new, now=self._clock())
+            return before
+
+        before = self._storage.transact(rename)
+        return next(row for row in self.view() if row["id"] == key), before
+
     def forget(self, voice: str, actor: str) -> None:
         """Take a voice out, with all its embeddings. Raises NotFound."""
 
@@ -105,20 +129,21 @@ class Library:
             else:
                 voices.delete(tx, key)
 
-    def suggest(self, tx: ReadTx, speakers: Sequence[Speaker], result: Result) -> None:
+    def suggest(self, result: Result) -> None:
         """Fill in names that the library suggests, each at most once, with a confidence."""
-        known = _known(voices.every(tx), result.voice_model)
+        known = _known(self._storage.read(voices.every), result.voice_model)
+        by_id, taken = {speaker.id: speaker for speaker in result.speakers}, set[str]()
+        vectors = {speaker_id: unit(result.voices.get(speaker_id, ())) for speaker_id in by_id}
         scores = sorted(
             (
-                (cosine(vector, voice), speaker.id, name)
-                for speaker in speakers
-                if not speaker.name and (vector := unit(result.voices.get(speaker.id, ()))) is not None
+                (cosine(vector, voice), speaker_id, name)
+                for speaker_id, vector in vectors.items()
+                if vector is not None
                 for name, voice in known.items()
                 if len(voice) == len(vector)
             ),
             reverse=True,
         )
-        by_id, taken = {speaker.id: speaker for speaker in speakers}, set[str]()
         for score, speaker_id, name in scores:
             speaker = by_id[speaker_id]
             if score < LEAST or speaker.suggestion or name in taken:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +14,7 @@ from msgspec import Struct
 
 from relay.audio import DecodedAudio, write_wav
 from relay.domain.meetings import Options
-from relay.errors import Invalid, RelayError, Unsupported, boundary
+from relay.errors import Invalid, Unsupported, boundary
 from relay.ports.inference import (
     Audio,
     CallContext,
@@ -27,13 +29,16 @@ from relay.ports.inference import (
 )
 from relay.services.infer import Infer
 from relay.services.meetings.pieces import Pieces
-from relay.services.unmetered import ask
+from relay.services.unmetered import ask, patiently
 from relay.shapes.chunks import Chunk
 
 T = TypeVar("T")
 ACCOUNT = "relay:meetings"
 PAUSES = (2.0, 10.0, 30.0, 60.0, 120.0)
 """Seconds before a failed piece is tried again. After the last one the run fails, and keeps its finished pieces."""
+CALL_SECONDS = 1800.0
+CALL_FACTOR = 4.0
+"""A piece may take that long, or so many times its own length where that is more: it may be the whole recording."""
 
 
 class Heard(Struct):
@@ -58,7 +63,10 @@ class Voiced(Struct):
 
 @dataclass
 class Listening:
-    """`folder`: of this run alone. `told`: called after each finished piece. `call_seconds`: for one piece."""
+    """`folder`: of this run alone. `told`: called after each piece that was made now, from two threads at once.
+
+    `in_backends`: seconds in which some backend was asked.
+    """
 
     infer: Infer
     meeting_id: str
@@ -66,10 +74,12 @@ class Listening:
     pieces: Pieces
     folder: Path
     ctx: CallContext
-    call_seconds: float
     told: Callable[[], None] = lambda: None
     pauses: tuple[float, ...] = PAUSES
-    in_backends: float = field(default=0.0)
+    in_backends: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _asked: int = 0
+    _since: float = 0.0
 
     def words(self, audio: DecodedAudio, chunk: Chunk) -> Heard:
         """Raises what the last backend raised, when it failed once more after the last pause."""
@@ -80,12 +90,7 @@ class Listening:
                 found: Transcript = backend.transcribe(request, ctx)
             return Heard(list(found.segments), found.language or "", backend.name, found.model)
 
-        name = f"words/{chunk.index:05}"
-        made = self.pieces.once(
-            name, Heard, lambda: self._patiently("transcribe", audio, chunk, perform) or Heard([], backend="")
-        )
-        self.told()
-        return made
+        return self._piece(f"words/{chunk.index:05}", Heard, "transcribe", audio, chunk, perform, Heard([]))
 
     def speakers(self, audio: DecodedAudio, chunk: Chunk) -> Voiced:
         """Raises as `words`."""
@@ -102,55 +107,68 @@ class Listening:
             voices = {name: list(vector) for name, vector in found.voices.items()}
             return Voiced(list(found.turns), voices, backend.name, found.model)
 
-        name = f"speakers/{chunk.index:05}"
-        made = self.pieces.once(
-            name, Voiced, lambda: self._patiently("diarize", audio, chunk, perform) or Voiced([], backend="")
-        )
-        self.told()
-        return made
+        return self._piece(f"speakers/{chunk.index:05}", Voiced, "diarize", audio, chunk, perform, Voiced([]))
 
-    def _patiently(
+    def _piece(
         self,
+        name: str,
+        kind: type[T],
         task: Task,
         audio: DecodedAudio,
         chunk: Chunk,
         perform: Callable[[InferenceBackend, CallContext, Path], T],
-    ) -> T | None:
-        """None when nothing is said in the piece. A failed one is tried again alone, after a pause."""
+        silence: T,
+    ) -> T:
+        """As it was kept, else made now and kept; `silence` where nothing is said. One that failed is tried again
+        alone, after a pause."""
+        kept = self.pieces.get(name, kind)
+        if kept is not None:
+            return kept
+        self.ctx.remaining()
         wav = write_wav(audio, self.folder / f"{task}-{chunk.index:05}.wav", chunk.start, chunk.end)
         try:
-            for pause in (*self.pauses, None):
-                try:
-                    return self._once(task, chunk, lambda backend, ctx: perform(backend, ctx, wav))
-                except Invalid as exc:
-                    if exc.details.get("reason") == "no_speech":
-                        return None
-                    raise
-                except RelayError as exc:
-                    self.ctx.remaining()
-                    if pause is None or not exc.retryable:
-                        raise
-                    self.ctx.cancelled.wait(pause)
-            raise AssertionError("the last pause is None")
+            made = patiently(
+                lambda: self._asking(task, chunk, lambda backend, ctx: perform(backend, ctx, wav)),
+                self.pauses,
+                self.ctx,
+            )
+        except Invalid as exc:
+            if exc.details.get("reason") != "no_speech":
+                raise
+            made = silence
         finally:
             wav.unlink(missing_ok=True)
+        self.pieces.put(name, made)
+        self.told()
+        return made
 
-    def _once(self, task: Task, chunk: Chunk, perform: Callable[[InferenceBackend, CallContext], T]) -> T:
-        ctx = CallContext(deadline=time.monotonic() + min(self.call_seconds, self.ctx.remaining()))
-        started = time.monotonic()
+    def _asking(self, task: Task, chunk: Chunk, perform: Callable[[InferenceBackend, CallContext], T]) -> T:
+        seconds = min(max(CALL_SECONDS, chunk.seconds * CALL_FACTOR), self.ctx.remaining())
+        ctx = CallContext(deadline=time.monotonic() + seconds)
         wanted = self.options.transcribe_backend if task == "transcribe" else self.options.diarize_backend
+        with self._counted(), self.ctx.interruptible(ctx.cancel):
+            answer, _ = ask(
+                self.infer,
+                task,
+                wanted,
+                ctx,
+                perform,
+                account=ACCOUNT,
+                reference=f"meeting {self.meeting_id}",
+                cost=max(1.0, chunk.seconds / 60),
+            )
+        return answer
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._asked += 1
+            if self._asked == 1:
+                self._since = time.monotonic()
         try:
-            with self.ctx.interruptible(ctx.cancel):
-                answer, _ = ask(
-                    self.infer,
-                    task,
-                    wanted,
-                    ctx,
-                    perform,
-                    account=ACCOUNT,
-                    reference=f"meeting {self.meeting_id}",
-                    cost=max(1.0, chunk.seconds / 60),
-                )
-            return answer
+            yield
         finally:
-            self.in_backends += time.monotonic() - started
+            with self._lock:
+                self._asked -= 1
+                if not self._asked:
+                    self.in_backends += time.monotonic() - self._since

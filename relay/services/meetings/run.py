@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +17,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relay.audio import DecodedAudio, decode
+import msgspec
+
+from relay.audio import DecodedAudio, decode, probe
 from relay.books import meetings
 from relay.crash import crash_point
-from relay.domain.meetings import Analysis, Line, Meeting, Options, Result
-from relay.errors import Invalid, StorageFull
-from relay.ports.inference import CallContext
+from relay.domain.meeting_export import clock, names
+from relay.domain.meetings import Analysis, Line, Meeting, Options, Result, Text
+from relay.errors import Invalid, NoBackend, NotFound, StorageFull
+from relay.ports.inference import CallContext, whole_streams
 from relay.ports.storage import Storage, Tx
 from relay.services.infer import Infer
 from relay.services.meetings.joining import lines, people, speakers_of
@@ -32,22 +36,31 @@ from relay.shapes.chunks import Chunk, Chunking
 
 T = TypeVar("T")
 MAX_SECONDS = 12 * 3600.0
-CALL_SECONDS = 1800.0
-WHOLE_FACTOR = 4.0
-"""Times its length that a recording may take to be told apart in one go."""
+ENDS_EARLY = 0.05
+"""Share of the announced length that may be missing before it is told."""
 
-Analyse = Callable[[Sequence[Line], Options, Pieces, CallContext], tuple[Analysis, list[str]]]
+Analyse = Callable[
+    [Sequence[Line], Mapping[str | None, str], Options, Pieces, CallContext, Sequence[float]],
+    tuple[Analysis, list[str]],
+]
 
 
 @dataclass
 class Progress:
-    """How far a run is, for the list. `done` of `total` pieces; `since` on the monotonic clock."""
+    """How far a run is, for the list. `done` of `total` pieces, `made` of them since `since` on the monotonic clock."""
 
     step: str = "probe"
     done: int = 0
     total: int = 0
     made: int = 0
     since: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def one_more(self) -> None:
+        """A piece was made, by one of two threads."""
+        with self.lock:
+            self.done += 1
+            self.made += 1
 
     @property
     def fraction(self) -> float | None:
@@ -63,8 +76,8 @@ class Progress:
 
 @dataclass
 class Run:
-    """`chunking`: how the recording is cut. `pauses`: before a failed piece is tried again. `analyse`: writes the summary
-    and all that."""
+    """`chunking`: how the recording is cut. `pauses`: before a failed piece is tried again. `analyse`: writes the
+    summary and all that."""
 
     storage: Storage
     infer: Infer
@@ -78,6 +91,7 @@ class Run:
     pauses: tuple[float, ...] = PAUSES
     progress: Progress = field(default_factory=Progress)
     timings: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def do(self) -> Result:
         """Raises RelayError; what is finished stays."""
@@ -87,9 +101,8 @@ class Run:
             self._copy(audio)
             words_plan, speakers_plan = self._plans(audio, pieces)
             kept = pieces.names()
-            self.progress = Progress(
-                "listen", len(kept & _names(words_plan, speakers_plan)), _count(words_plan, speakers_plan) + 1
-            )
+            wanted = _names(words_plan, speakers_plan)
+            self.progress = Progress("listen", len(kept & wanted), len(wanted) + 1)
             ears = Listening(
                 self.infer,
                 self.meeting_id,
@@ -97,14 +110,25 @@ class Run:
                 pieces,
                 self.folder,
                 self.ctx,
-                CALL_SECONDS,
-                self._told(kept),
+                self.progress.one_more,
                 self.pauses,
             )
-            heard, voiced = self._listen_to_all(ears, audio, words_plan, speakers_plan)
-        self.timings["in_backends"] = round(ears.in_backends, 3)
+            with self._timed("listen"):
+                heard, voiced = self._listen_to_all(ears, audio, words_plan, speakers_plan)
+        self.timings["in_backends"] = ears.in_backends
         result = self._joined(audio, heard, voiced)
-        self._analysed(result, pieces)
+        crash_point("meetings.joined")
+        self._analysed(result, result.lines, {speaker.id: speaker.id for speaker in result.speakers}, pieces)
+        return result
+
+    def again(self, text: Text, base: Result) -> Result:
+        """Only the analysis, of the text as people have edited it; all else as in `base`."""
+        self.progress = Progress("analyze", 0, 1)
+        result = msgspec.structs.replace(
+            base, run=self.row.run, at=self.now, options=self.row.options, notes=[], analysis=Analysis()
+        )
+        self._analysed(result, text.lines, names(text), Pieces(self.storage, self.meeting_id, self.row.run))
+        result.notes = [note for note in base.notes if note not in base.analysis_notes] + result.notes
         return result
 
     def _decoded(self) -> DecodedAudio:
@@ -115,14 +139,17 @@ class Run:
             with self.storage.open_blob(self.row.audio) as blob, source.open("wb") as copy:
                 shutil.copyfileobj(blob, copy, 1024 * 1024)
             try:
-                return decode(
-                    source,
-                    self.folder / "samples.s16",
-                    max_seconds=MAX_SECONDS,
-                    check=lambda _seconds: _still(self.ctx),
-                )
+                announced = probe(source) or 0.0
+                samples = self.folder / "samples.s16"
+                audio = decode(source, samples, max_seconds=MAX_SECONDS, check=lambda _seconds: _still(self.ctx))
             finally:
                 source.unlink()
+        if audio.seconds < announced * (1 - ENDS_EARLY):
+            self.notes.append(
+                f"The recording ends early: of the {clock(announced)} that the file announces, {clock(audio.seconds)}"
+                " could be read. The file may have been cut off."
+            )
+        return audio
 
     def _copy(self, audio: DecodedAudio) -> None:
         """A copy that browsers play; made once per recording."""
@@ -136,9 +163,10 @@ class Run:
 
         def keep(tx: Tx) -> None:
             row = meetings.get(tx, self.meeting_id)
-            if row is not None:
-                row.listen = ref
-                meetings.put(tx, self.meeting_id, row)
+            if row is None:
+                raise NotFound("the meeting was deleted")
+            row.listen = ref
+            meetings.put(tx, self.meeting_id, row)
 
         self.storage.transact(keep)
         self.row.listen = ref
@@ -150,16 +178,20 @@ class Run:
             with self._timed("cut"):
                 return self.chunking.cut(audio)
 
+        options = self.row.options
+        if not self.infer.candidates("transcribe", options.transcribe_backend, None):
+            raise NoBackend("no backend here can transcribe; enable one in plugins.toml, and run this again")
         words = pieces.once("plan", list[Chunk], cut)
-
-        def speakers() -> list[Chunk]:
-            found = self.infer.breaker.order(self.infer.candidates("diarize", self.row.options.diarize_backend, None))
-            if not found:
-                return []
-            whole = getattr(found[0], "whole_streams", False)
-            return [Chunk(0, 0.0, audio.seconds, 0.0, audio.seconds)] if whole else words
-
-        return words, pieces.once("speakers-plan", list[Chunk], speakers)
+        if (speakers := pieces.get("speakers-plan", list[Chunk])) is not None:
+            return words, speakers
+        found = self.infer.breaker.order(self.infer.candidates("diarize", options.diarize_backend, None))
+        if not found:
+            # Not kept: when this run is gone on with, there may be one.
+            return words, []
+        whole = whole_streams(found[0]) >= audio.seconds
+        speakers = [Chunk(0, 0.0, audio.seconds, 0.0, audio.seconds)] if whole else words
+        pieces.put("speakers-plan", speakers)
+        return words, speakers
 
     def _listen_to_all(
         self, ears: Listening, audio: DecodedAudio, words: Sequence[Chunk], speakers: Sequence[Chunk]
@@ -169,8 +201,6 @@ class Run:
         def all_of(chunks: Sequence[Chunk], one: Callable[[DecodedAudio, Chunk], T]) -> list[tuple[Chunk, T]]:
             return [(chunk, one(audio, chunk)) for chunk in chunks]
 
-        if speakers and speakers != words:
-            ears.call_seconds = max(CALL_SECONDS, audio.seconds * WHOLE_FACTOR)
         with ThreadPoolExecutor(1, thread_name_prefix="meeting-speakers") as pool:
             voiced: Future[list[tuple[Chunk, Voiced]]] = pool.submit(all_of, speakers, ears.speakers)
             try:
@@ -189,7 +219,7 @@ class Run:
             spoken = lines(heard, told.turns)
             if not spoken:
                 raise Invalid("no speech was found in this recording", "file", reason="no_speech")
-            notes = list(told.notes)
+            notes = [*self.notes, *told.notes]
             if not voiced:
                 notes.append("No backend here tells speakers apart, so the text has none.")
             models = {
@@ -210,27 +240,17 @@ class Run:
                 duration=round(audio.seconds, 3),
             )
 
-    def _analysed(self, result: Result, pieces: Pieces) -> None:
+    def _analysed(
+        self, result: Result, spoken: Sequence[Line], called: Mapping[str | None, str], pieces: Pieces
+    ) -> None:
         self.progress.step = "analyze"
-        crash_point("meetings.joined")
         with self._timed("analyze"):
-            result.analysis, notes = self.analyse(result.lines, self.row.options, pieces, self.ctx)
-        result.notes += notes
+            result.analysis, result.analysis_notes = self.analyse(
+                spoken, called, self.row.options, pieces, self.ctx, self.pauses
+            )
+        result.notes += result.analysis_notes
         result.timings = {name: round(seconds, 3) for name, seconds in self.timings.items()}
         self.progress.done = self.progress.total
-
-    def _told(self, kept: set[str]) -> Callable[[], None]:
-        """Pieces that were there before do not tell the pace."""
-        left = [len([name for name in kept if name.startswith(("words/", "speakers/"))])]
-
-        def told() -> None:
-            if left[0]:
-                left[0] -= 1
-                return
-            self.progress.done += 1
-            self.progress.made += 1
-
-        return told
 
     @contextmanager
     def _scratch(self) -> Iterator[None]:
@@ -259,10 +279,6 @@ def _still(ctx: CallContext) -> None:
 
 def _names(words: Sequence[Chunk], speakers: Sequence[Chunk]) -> set[str]:
     return {f"words/{c.index:05}" for c in words} | {f"speakers/{c.index:05}" for c in speakers}
-
-
-def _count(words: Sequence[Chunk], speakers: Sequence[Chunk]) -> int:
-    return len(words) + len(speakers)
 
 
 def _used(parts: Sequence[tuple[Chunk, Any]]) -> list[str]:

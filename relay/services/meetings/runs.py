@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -19,10 +21,16 @@ from relay.ports.storage import Storage, Tx
 from relay.services.meetings.directory import Directory, check_version
 
 MAX_RUNS = 20
-CARRIED = {"transcribe": ("plan", "words/"), "diarize": ("speakers-plan", "speakers/"), "analyze": ("analysis/",)}
-"""The pieces of a step: what a run does not do again it takes over."""
+CARRIED: dict[Step, tuple[str, ...]] = {"transcribe": ("plan", "words/"), "diarize": ("speakers-plan", "speakers/")}
+"""The pieces of a step: what a run does not do again it takes over. The analysis is always written again, because it
+stands on lines that any other step may change."""
+COMPARED_SECONDS = 120.0
+"""Two runs are compared in stretches of this length: the whole at once would take minutes."""
 BATCH = 200
-AGAIN = 64
+MOST_WORDS = 64
+"""Of one difference."""
+Token = tuple[str, float]
+"""A word without its punctuation, and the second it begins."""
 
 
 class Runs:
@@ -37,8 +45,9 @@ class Runs:
         """Have the worker do these steps (None: what is missing of a failed run, else all). Raises Conflict.
 
         A failed run goes on under its own id, with other options where they are given: its finished pieces stay.
+        "analyze" alone is done of the text as people have edited it.
         """
-        row = self._directory.row(meeting_id)
+        row, text = self._storage.read(lambda tx: (self._directory.get(tx, meeting_id), meetings.text(tx, meeting_id)))
         check_version(row, version)
         if row.state not in {"ready", "failed", "uploaded"}:
             raise Conflict(f"this meeting is {row.state}; wait for that, or cancel it", code="busy")
@@ -49,8 +58,10 @@ class Runs:
         if not goes_on and row.runs >= MAX_RUNS:
             raise Conflict(f"a meeting has {MAX_RUNS} runs at most; delete it and upload the recording again")
         run = row.run if goes_on or not row.run else f"r{row.runs + 1}"
+        only: list[Step] = ["analyze"] if set(again) == {"analyze"} and text is not None else []
         if run != row.run:
-            self._carry(meeting_id, row.run, run, [step for step in CARRIED if step not in again])
+            source = text.run if only and text is not None else row.run
+            self._carry(meeting_id, source, run, [step for step in CARRIED if step not in again])
 
         def begin(tx: Tx) -> Meeting:
             now = self._directory.get(tx, meeting_id)
@@ -58,6 +69,7 @@ class Runs:
             now.options = now.options if options is None else options
             now.runs = now.runs if run == now.run else now.runs + 1
             now.run, now.state, now.error = run, "uploaded", None
+            now.steps = now.steps if goes_on else only
             now.version, now.updated_at = now.version + 1, self._clock()
             meetings.put(tx, meeting_id, now)
             after = {"run": run, "steps": list(again), "options": msgspec.to_builtins(now.options)}
@@ -66,7 +78,7 @@ class Runs:
 
         return self._storage.transact(begin)
 
-    def _carry(self, meeting_id: str, old: str, new: str, steps: Sequence[str]) -> None:
+    def _carry(self, meeting_id: str, old: str, new: str, steps: Sequence[Step]) -> None:
         """Copy pieces, a batch at a time; a crash in between leaves copies that the next try writes again."""
         for prefix in [prefix for step in steps for prefix in CARRIED[step]]:
             begin, after = f"{meeting_id}/{old}/{prefix}", ""
@@ -104,21 +116,11 @@ class Runs:
         """Where two runs differ: stretches of words, and seconds given to other people. Raises NotFound."""
         self._directory.row(meeting_id)
         a, b = self._result(meeting_id, one), self._result(meeting_id, other)
-        left, right = _tokens(a), _tokens(b)
-        words = SequenceMatcher(None, [w for w, _ in left], [w for w, _ in right], autojunk=False)
-        changes = [
-            {
-                "start": left[i][1] if i < len(left) else (left[-1][1] if left else 0.0),
-                "a": " ".join(word for word, _ in left[i:j][:AGAIN]),
-                "b": " ".join(word for word, _ in right[k:m][:AGAIN]),
-            }
-            for tag, i, j, k, m in words.get_opcodes()
-            if tag != "equal"
-        ]
+        same, changes = _differences(_tokens(a), _tokens(b))
         return {
             "a": one,
             "b": other,
-            "same_words": round(words.ratio(), 4),
+            "same_words": round(same, 4),
             "changes": changes[:1000],
             "changes_count": len(changes),
             "speakers": {"a": len(a.speakers), "b": len(b.speakers)},
@@ -139,11 +141,12 @@ class Runs:
                 raise Conflict(f"this meeting is {row.state}; wait for that, or cancel it", code="busy")
             present = meetings.text(tx, meeting_id)
             if present is not None and present.run != run:
-                meetings.put_text(tx, f"{meeting_id}.{present.run}", present)
-                earlier = meetings.text(tx, f"{meeting_id}.{run}") or as_text(meeting_id, row, result)
+                meetings.put_aside(tx, meeting_id, present)
+                earlier = meetings.earlier_text(tx, meeting_id, run) or as_text(meeting_id, row, result)
                 earlier.title = row.title
                 meetings.put_text(tx, meeting_id, earlier)
-            row.run, row.state, row.error, row.notes = run, "ready", None, result.notes
+                row.speakers = len(earlier.speakers)
+            row.run, row.state, row.error, row.notes, row.steps = run, "ready", None, result.notes, []
             row.version, row.updated_at = row.version + 1, self._clock()
             meetings.put(tx, meeting_id, row)
             audit.record(tx, actor, "meetings.use_run", meeting_id, after={"run": run}, now=self._clock())
@@ -158,9 +161,38 @@ class Runs:
         return found
 
 
-def _tokens(result: Result) -> list[tuple[str, float]]:
-    """Words with the second they begin, as far as that is known."""
-    found: list[tuple[str, float]] = []
+def _differences(left: Sequence[Token], right: Sequence[Token]) -> tuple[float, list[dict[str, Any]]]:
+    """The share of words that both have, and where they differ."""
+    changes: list[dict[str, Any]] = []
+    same = 0
+    begin = end = 0.0
+    last = max((start for _, start in (*left[-1:], *right[-1:])), default=0.0)
+    i = k = 0
+    while begin <= last:
+        end = begin + COMPARED_SECONDS
+        j, m = bisect_left(left, end, i, key=itemgetter(1)), bisect_left(right, end, k, key=itemgetter(1))
+        a, b = left[i:j], right[k:m]
+        for tag, a1, a2, b1, b2 in SequenceMatcher(None, _texts(a), _texts(b), autojunk=False).get_opcodes():
+            if tag == "equal":
+                same += a2 - a1
+                continue
+            at = next((start for _, start in (*a[a1 : a1 + 1], *b[b1 : b1 + 1])), begin)
+            changes.append({"start": at, "a": _told(a[a1:a2]), "b": _told(b[b1:b2])})
+        begin, i, k = end, j, m
+    return (2 * same / (len(left) + len(right)) if left or right else 1.0), changes
+
+
+def _texts(tokens: Sequence[Token]) -> list[str]:
+    return [text for text, _ in tokens]
+
+
+def _told(tokens: Sequence[Token]) -> str:
+    return " ".join(_texts(tokens[:MOST_WORDS]))
+
+
+def _tokens(result: Result) -> list[Token]:
+    """Words with the second they begin, as far as that is known; in the order of those."""
+    found: list[Token] = []
     for line in result.lines:
         tokens = line.text.split()
         timed = len(line.words) == len(tokens)
@@ -168,4 +200,4 @@ def _tokens(result: Result) -> list[tuple[str, float]]:
             (token.casefold().strip(".,!?;:\"'"), line.words[n].start if timed else line.start)
             for n, token in enumerate(tokens)
         ]
-    return found
+    return sorted(found, key=itemgetter(1))

@@ -12,10 +12,10 @@ import msgspec
 
 from relay.books import meetings
 from relay.domain.instants import utcnow
-from relay.domain.meeting_edits import Edit
-from relay.domain.meetings import Meeting, Options, Result, Step, Text
-from relay.errors import Conflict
-from relay.ports.storage import Storage, Tx
+from relay.domain.meeting_edits import Edit, Rename
+from relay.domain.meetings import Options, Step, Text
+from relay.errors import Conflict, NotFound
+from relay.ports.storage import Storage
 from relay.services.infer import Infer
 from relay.services.live import SettingsView
 from relay.services.meetings.analysis import Analyser
@@ -47,7 +47,7 @@ class Meetings:
         self._scratch = data_dir / SCRATCH
         self.directory = Directory(storage, data_dir / "uploads", max_bytes, clock)
         self.library = Library(storage, self.directory, clock)
-        self.editor = Editor(storage, self.directory, clock, lambda *_: None)
+        self.editor = Editor(storage, self.directory, clock)
         self.runs = Runs(storage, self.directory, clock)
         self.worker = Worker(
             storage,
@@ -57,7 +57,7 @@ class Meetings:
             data_dir / SCRATCH,
             clock,
             lambda: Chunking(settings.meetings.piece_seconds, settings.meetings.overlap_seconds),
-            self._suggest,
+            self.library.suggest,
         )
         self.directory.uploaded = self.worker.wake
 
@@ -88,17 +88,14 @@ class Meetings:
         return meeting_view(meeting_id, row)
 
     def edit(self, meeting_id: str, version: int, edit: Edit, actor: str) -> dict[str, Any]:
-        self._at_rest(meeting_id)
         self.editor.edit(meeting_id, version, edit, actor)
         return self.view(meeting_id)
 
     def undo(self, meeting_id: str, version: int, actor: str) -> dict[str, Any]:
-        self._at_rest(meeting_id)
         self.editor.undo(meeting_id, version, actor)
         return self.view(meeting_id)
 
     def redo(self, meeting_id: str, version: int, actor: str) -> dict[str, Any]:
-        self._at_rest(meeting_id)
         self.editor.redo(meeting_id, version, actor)
         return self.view(meeting_id)
 
@@ -120,13 +117,27 @@ class Meetings:
         self._storage.transact(lambda tx: self.library.forget_meeting(tx, meeting_id))
         self.directory.delete(meeting_id, actor)
 
-    def _at_rest(self, meeting_id: str) -> None:
-        row: Meeting = self.directory.row(meeting_id)
-        if row.state == "processing":
-            raise Conflict("this meeting is being worked on; edit it when its run has ended", code="busy")
+    def rename_voice(self, voice: str, name: str, *, everywhere: bool, actor: str) -> dict[str, Any]:
+        """Call a voice by another name: its new row, and with `everywhere` the meetings in which the speakers of that
+        name were renamed too, and those in which that was not possible now."""
+        row, before = self.library.rename(voice, name, actor)
+        done: list[str] = []
+        left: list[str] = []
+        for meeting_id in row["meetings"] if everywhere else ():
+            try:
+                if self._rename_speakers(meeting_id, before, row["name"], actor):
+                    done.append(meeting_id)
+            except (Conflict, NotFound):
+                left.append(meeting_id)
+        return {"voice": row, "renamed": done, "left": left}
 
-    def _suggest(self, tx: Tx, _meeting_id: str, text: Text, result: Result) -> None:
-        self.library.suggest(tx, text.speakers, result)
+    def _rename_speakers(self, meeting_id: str, before: str, name: str, actor: str) -> bool:
+        """Each speaker of that name by an edit of its own, which can be taken back. Raises Conflict, NotFound."""
+        wanted = before.casefold()
+        ids = [speaker.id for speaker in self.editor.text(meeting_id).speakers if speaker.name.casefold() == wanted]
+        for speaker_id in ids:
+            self.editor.edit(meeting_id, self.directory.row(meeting_id).version, Rename(speaker_id, name), actor)
+        return bool(ids)
 
     def _with_progress(self, view: dict[str, Any]) -> dict[str, Any]:
         progress = self.worker.progress(view["id"])

@@ -14,7 +14,7 @@ import structlog
 from relay import audio
 from relay.books import audit, meetings
 from relay.crash import crash_point
-from relay.domain.meeting_edits import as_text
+from relay.domain.meeting_edits import Reword, as_text, replayed
 from relay.domain.meetings import Meeting, Result, Text
 from relay.errors import Conflict, Internal, NotFound, RelayError
 from relay.ports.inference import CallContext
@@ -31,6 +31,7 @@ MAX_RUN_SECONDS = 7 * 24 * 3600.0
 POLL_SECONDS = 0.05
 FULL_PAUSE_SECONDS = 60.0
 """Before a run is begun again that the storage stopped."""
+REWORD = Reword.__struct_config__.tag
 
 
 @dataclass
@@ -52,8 +53,8 @@ class Worker:
     scratch: Path
     clock: Callable[[], datetime]
     chunking: Callable[[], Chunking]
-    finished: Callable[[Tx, str, Text, Result], None]
-    """Has a part in the transaction that ends a run."""
+    suggest: Callable[[Result], None]
+    """Fills in names for speakers whose voices are known."""
     pauses: tuple[float, ...] = PAUSES
     current: Current | None = None
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -142,9 +143,10 @@ class Worker:
                 self.chunking(),
                 self.pauses,
             )
-            result = current.run.do()
+            shown, base = self._only_analyzed(meeting_id, row)
+            result = current.run.do() if shown is None or base is None else current.run.again(shown, base)
             crash_point("meetings.run-done")
-            self._end(meeting_id, result)
+            self._end(meeting_id, result, shown)
         except RelayError as exc:
             self._failed(current, exc)
         except Exception:
@@ -177,19 +179,36 @@ class Worker:
         self.uploads.drop(meeting_id)
         return row
 
-    def _end(self, meeting_id: str, result: Result) -> None:
+    def _only_analyzed(self, meeting_id: str, row: Meeting) -> tuple[Text | None, Result | None]:
+        """For a run of the analysis alone: the text as people have edited it, and the result it began as."""
+        if row.steps != ["analyze"]:
+            return None, None
+
+        def look(tx: ReadTx) -> tuple[Text | None, Result | None]:
+            text = meetings.text(tx, meeting_id)
+            return text, None if text is None else meetings.result(tx, meeting_id, text.run)
+
+        return self.storage.read(look)
+
+    def _end(self, meeting_id: str, result: Result, shown: Text | None) -> None:
+        """`shown`: the text whose edits stay, all but those of the analysis that is now another."""
+        if shown is None:
+            self.suggest(result)
+        text = as_text(meeting_id, self._row(meeting_id), result)
+        if shown is not None:
+            replayed(text, [edit for edit in shown.edits if edit["edit"]["op"] != REWORD])
+
         def end(tx: Tx) -> None:
             row = self._get(tx, meeting_id)
-            meetings.put_result(tx, meeting_id, result)
+            text.title = row.title
             before = meetings.text(tx, meeting_id)
             if before is not None and before.run != result.run:
-                meetings.put_text(tx, f"{meeting_id}.{before.run}", before)
-            text = as_text(meeting_id, row, result)
+                meetings.put_aside(tx, meeting_id, before)
+            meetings.put_result(tx, meeting_id, result)
             meetings.put_text(tx, meeting_id, text)
-            row.state, row.error = "ready", None
-            row.duration, row.speakers, row.notes = result.duration, len(result.speakers), result.notes
+            row.state, row.error, row.steps = "ready", None, []
+            row.duration, row.speakers, row.notes = result.duration, len(text.speakers), result.notes
             row.version, row.updated_at = row.version + 1, self.clock()
-            self.finished(tx, meeting_id, text, result)
             meetings.put(tx, meeting_id, row)
             audit.record(tx, "relay", "meetings.ready", meeting_id, after={"run": result.run}, now=self.clock())
 

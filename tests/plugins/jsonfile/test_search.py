@@ -20,7 +20,9 @@ def test_a_search_finds_what_a_look_at_every_key_finds(seed, monkeypatch):
             keys.discard(key) if key in keys else keys.add(key)
             finder.forget(key)
         text = "".join(chance.choices([*LETTERS, "A", "ss", "i"], k=chance.randrange(1, 4)))
-        assert list(finder.find(keys, text)) == [key for key in keys if text.casefold() in key.casefold()]
+        prefix = "".join(chance.choices(LETTERS, k=chance.randrange(3)))
+        wanted = [key for key in keys if text.casefold() in key.casefold() and key.startswith(prefix)]
+        assert list(finder.find(keys, text, prefix)) == wanted
 
 
 @pytest.fixture
@@ -54,8 +56,8 @@ FILTERS = [
 
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 @pytest.mark.parametrize(("coll", "number", "name"), [("things", "rank", "name"), ("records", "at", "who")])
-@pytest.mark.parametrize("few", [0, 60, 20_000])
-def test_every_way_finds_the_same_rows(few, coll, number, name, filters, filled, monkeypatch):
+@pytest.mark.parametrize(("few", "many"), [(0, 200_000), (60, 0), (60, 100), (20_000, 0)])
+def test_every_way_finds_the_same_rows(few, many, coll, number, name, filters, filled, monkeypatch):
     def look(tx):
         found = []
         for index, bounds in ((None, (None, None)), (number, (None, None)), (number, (100, 300)), (name, (None, None))):
@@ -72,6 +74,7 @@ def test_every_way_finds_the_same_rows(few, coll, number, name, filters, filled,
     walked = filled.read(look)
     monkeypatch.setattr(query, "FEW", few)
     monkeypatch.setattr(query, "FEW_COLD", few)
+    monkeypatch.setattr(query, "MANY", many)
     assert filled.read(look) == walked
     rows = filled.read(lambda tx: tx.scan(coll, limit=1000))
     wanted = [key for key, doc in rows if matches(key, doc, name, filters)]

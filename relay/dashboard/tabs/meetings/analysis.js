@@ -15,10 +15,13 @@ export function Analysis({ store, text, people, readOnly, show, notify }) {
     ${sections.length === 0 && html`<p class="state">There is no summary of this meeting. The notes say why; “Run again” can write one.</p>`}
     ${sections.map(([id, label]) => html`<section key=${id} class="findings" aria-label=${label}>
       <h3>${label}</h3>
-      <ul>${text.analysis[id].map((item, index) => html`<${Finding} key=${`${index} ${item.text}`} ...${{ item, index, store, text, people, readOnly, show, notify }} section=${id} />`)}</ul>
+      <ul>${text.analysis[id].map((item, index) => html`<${Finding} key=${keyOf(text.analysis[id], index)} ...${{ item, index, store, text, people, readOnly, show, notify }} section=${id} />`)}</ul>
     </section>`)}
     ${backend && html`<p class="help">Written by ${model || "a model"} on ${backend}.</p>`}`;
 }
+
+/** By what it says, so that what is being typed stays with its item when another one goes. */
+const keyOf = (items, index) => `${items.slice(0, index).filter((item) => item.text === items[index].text).length} ${items[index].text}`;
 
 function Finding({ item, index, section, store, text, people, readOnly, show, notify }) {
   const [draft, setDraft] = useState(null);

@@ -21,8 +21,9 @@ export function Lanes({ text, people, player, only, target, onJump }) {
   const height = lanes.length * (LANE + GAP) - GAP;
 
   useEffect(() => {
-    const watch = new ResizeObserver(() => setWidth(area.current.clientWidth));
-    watch.observe(area.current);
+    const element = area.current;
+    const watch = new ResizeObserver(() => setWidth(element.clientWidth));
+    watch.observe(element);
     const stop = onTheme(() => setDrawn((n) => n + 1));
     return () => {
       watch.disconnect();
@@ -33,8 +34,9 @@ export function Lanes({ text, people, player, only, target, onJump }) {
     if (width) draw(canvas.current, lanes, { width, height, length, only, marks: marksOf(text, target) });
   }, [lanes, width, drawn, only, target]);
   useEffect(() => {
+    const line = head.current;
     const move = (at) => {
-      head.current.style.transform = `translateX(${Math.min(1, at / length) * width}px)`;
+      line.style.transform = `translateX(${Math.min(1, at / length) * width}px)`;
     };
     move(player.time());
     return player.listen(move);

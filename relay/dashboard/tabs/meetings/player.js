@@ -53,15 +53,14 @@ export function Player({ player, source, duration }) {
   const [broken, setBroken] = useState(false);
   const slider = useRef(null);
   const shown = useRef(null);
-  useEffect(
-    () =>
-      player.listen((seconds) => {
-        slider.current.value = seconds;
-        slider.current.setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(duration)}`);
-        shown.current.textContent = clock(seconds);
-      }),
-    [player, duration],
-  );
+  useEffect(() => {
+    const [range, label] = [slider.current, shown.current];
+    return player.listen((seconds) => {
+      range.value = seconds;
+      range.setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(duration)}`);
+      label.textContent = clock(seconds);
+    });
+  }, [player, duration]);
   const state = (event) => {
     setPlaying(!event.target.paused);
     if (!event.target.paused) player.started();

@@ -92,12 +92,13 @@ export function useWindow({ box, list, items, guess, onUserScroll }) {
   });
 
   const show = useCallback((index, share = 0.3) => {
-    if (index < 0 || index >= now.current.length - 1) return;
+    if (!box.current || index < 0 || index >= now.current.length - 1) return;
     pin.current = { index, share };
     put(now.current[index] - share * box.current.clientHeight);
     look();
   }, []);
   const visible = useCallback((index) => {
+    if (!box.current) return true;
     const { scrollTop, clientHeight } = box.current;
     return now.current[index] >= scrollTop && now.current[index + 1] <= scrollTop + clientHeight;
   }, []);

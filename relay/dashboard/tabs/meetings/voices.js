@@ -3,6 +3,7 @@
 import { html, useState } from "../../lib/html.js";
 import { Dialog } from "../../lib/dialog.js";
 import { number, plural, seconds } from "../../lib/format.js";
+import { useLoad } from "../../lib/load.js";
 import { Table } from "../../lib/table.js";
 import { Time } from "../../lib/ui.js";
 
@@ -39,4 +40,15 @@ export function VoicesDialog({ api, notify, voices, onClose }) {
     <${Table} caption="Voice library" columns=${columns} rows=${voices.data?.voices ?? []} rowKey=${(row) => row.id} of=${voices}
       empty="No voice is remembered. Name a speaker of a meeting, then choose “Remember this voice”." />
   <//>`;
+}
+
+export function VoicesButton({ api, notify }) {
+  const [open, setOpen] = useState(false);
+  return html`<button type="button" class="quiet" onClick=${() => setOpen(true)}>Voice library…</button>
+    ${open && html`<${Loaded} ...${{ api, notify }} onClose=${() => setOpen(false)} />`}`;
+}
+
+function Loaded({ api, notify, onClose }) {
+  const voices = useLoad((signal) => api.get("/admin/internal-meetings/voices", {}, { signal }), [api]);
+  return html`<${VoicesDialog} ...${{ api, notify, voices, onClose }} />`;
 }

@@ -2,10 +2,13 @@
 
 import { plural } from "../../lib/format.js";
 
+/** What a run is doing. */
 export const STEPS = {
   probe: "Looking at the recording",
-  transcribe: "Writing down what is said",
-  diarize: "Telling the speakers apart",
+  decode: "Reading the recording",
+  copy: "Making a copy that browsers play",
+  listen: "Writing down what is said, and telling the speakers apart",
+  join: "Putting the pieces together",
   analyze: "Writing the summary",
 };
 export const SECTIONS = [
