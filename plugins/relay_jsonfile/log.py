@@ -64,7 +64,7 @@ class LogTable(Table):
                     latest.pop(key, None)
                 else:
                     latest[key] = values
-        self.fill_indexes(latest)
+        self.fill_indexes(latest, latest.values())
 
     def _entries(self, number: int) -> Iterator[Entry]:
         found = read_index(self.files.index(number), self.files.segments[number], self.fields)

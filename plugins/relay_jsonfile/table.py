@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection as Many
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -60,12 +61,13 @@ class Table:
     def load(self, rows: dict[str, bytes]) -> None:
         """Fill an empty table. Raises TypeError for a document that cannot be indexed."""
         self.rows = rows
-        self.fill_indexes({key: self.values(raw) for key, raw in rows.items()})
+        self.fill_indexes(rows, [self.values(raw) for raw in rows.values()])
 
-    def fill_indexes(self, values: dict[str, Values]) -> None:
-        self.keys = Index(values)
+    def fill_indexes(self, keys: Many[str], values: Many[Values]) -> None:
+        """`values`: the indexed fields of each key, in the same order."""
+        self.keys = Index(keys)
         for number, field in enumerate(self.fields):
-            entries = [(row[number], key) for key, row in values.items() if row[number] is not None]
+            entries = [(row[number], key) for key, row in zip(keys, values, strict=True) if row[number] is not None]
             self.indexes[field] = Index(entries)
             if entries:
                 self.kinds[field] = type(entries[0][0])

@@ -12,7 +12,7 @@ from relay.domain.instants import utcnow
 from relay.domain.meetings import Analysis, Item, Line, Meeting, Options, Result, Said, Speaker, Text, new_id
 from tests.browser.history import HOSTILE
 from tests.flows.live import Live
-from tests.flows.test_meetings_run import Ears, ended, recording, upload
+from tests.flows.meeting_room import Ears, ended, recording, upload
 
 SECONDS = 120
 WRITTEN: dict[str, Any] = {

@@ -9,6 +9,7 @@ import pytest
 from relay.errors import OutcomeUnknown, Unavailable, UpstreamFailed, UpstreamTimeout
 from relay.ports.inference import CallContext
 from relay.upstream import HTTPClient
+from tests.flows.live import eventually
 from tests.loopback import Raw, Server, reply
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -70,6 +71,7 @@ def test_a_piece_is_there_before_the_next_is_sent(client, teller, ctx):
             assert next(pieces) == said
         teller.say.put(END)
         assert list(pieces) == []
+    eventually(lambda: teller.server.requests[0].body)
     assert teller.server.requests[0].json() == {"a": 1}
 
 

@@ -59,7 +59,7 @@ def seconds_of(path: Path) -> list[tuple[int, float]]:
 
 
 class Ears(FakeBackend):
-    """Hears `w<second>` in each second, and knows who speaks when; speakers are numbered anew in each piece."""
+    """Hears `w<second>` in each second (or what it is `replaced` by), and knows who speaks when; speakers are numbered anew in each piece."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__("ears", tasks=("transcribe", "diarize", "analyze"), **more)
@@ -67,6 +67,7 @@ class Ears(FakeBackend):
         self.failures: dict[str, list[Exception]] = {}
         self.heard: list[tuple[str, int]] = []
         self.written: Any = None
+        self.replaced: dict[str, str] = {}
 
     def hold(self) -> threading.Event:
         """From now on every call waits until this is set."""
@@ -83,7 +84,7 @@ class Ears(FakeBackend):
         self._work(ctx, request)
         self._maybe_fail("transcribe", seconds[0][0] if seconds else -1)
         self.heard.append(("transcribe", seconds[0][0]))
-        words = tuple(Word(f"w{n}", at, at + 0.9) for n, at in seconds)
+        words = tuple(Word(self.replaced.get(f"w{n}", f"w{n}"), at, at + 0.9) for n, at in seconds)
         segments = tuple(
             Segment(chunk[0].start, chunk[-1].end, " ".join(w.word for w in chunk), chunk)
             for chunk in (words[i : i + 5] for i in range(0, len(words), 5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +98,7 @@ def test_an_edit_after_an_undo_ends_what_could_be_done_again(relay, admin, meeti
 
 def test_each_edit_is_in_the_audit_log_with_who_made_it(relay, admin, meeting):
     made = relay.call("POST", "/admin/keys", headers=admin, json={"role": "full-admin", "label": "editor"})
-    editor = {"Authorization": f"Bearer {made.json['secret']}"}
+    editor = {"Authorization": f"Bearer {made.json['key']}"}
     all_ops(relay, editor, meeting)
     take(relay, editor, meeting, "undo")
     take(relay, editor, meeting, "redo")
@@ -185,7 +184,7 @@ def test_hostile_text_stays_text_in_every_file(relay, admin, meeting):
 
 def test_a_read_only_key_reads_no_meeting(relay, admin, meeting):
     made = relay.call("POST", "/admin/keys", headers=admin, json={"role": "read-only", "label": "looker"})
-    looker = {"Authorization": f"Bearer {made.json['secret']}"}
+    looker = {"Authorization": f"Bearer {made.json['key']}"}
     for path in ("", f"/{meeting}", f"/{meeting}/export", f"/{meeting}/audio", f"/{meeting}/runs", "/voices"):
         assert relay.get(f"{PATH}{path}", looker).status == 403, path
     assert work(relay, looker, meeting, "edits", version=0, edit={}).status == 403
@@ -226,10 +225,8 @@ def test_edits_are_there_after_a_restart_and_can_still_be_taken_back(tmp_path: P
             assert text_of(live, admin, meeting) == before
 
 
+@pytest.mark.timeout(60)  # word by word it takes minutes
 def test_a_line_of_ten_thousand_words_is_edited_without_comparing_each_with_each(relay, admin, meeting):
-    began = time.process_time()
     for said in ("a " * 9_990, "a b " * 4_990):
         edit(relay, admin, meeting, "text", line=0, text=said)
-    # Word by word this takes minutes.
-    assert time.process_time() - began < 60
     assert view(relay, admin, meeting)["text"]["lines"][0]["words"][-1][0] == "b"

@@ -72,6 +72,18 @@ def test_the_browser_is_sent_to_the_public_address(rail_for):
     assert rail.connect_start(RETURN_URL).redirect.startswith("https://pay.example/shop/api-keys/authorize?")
 
 
+def test_the_key_of_a_payment_is_known_without_reading_the_storage(rail, monkeypatch):
+    """The core asks for it inside a transaction, in which no other can begin."""
+    connect(rail)
+
+    def read(_fn):
+        raise AssertionError("the storage was read")
+
+    rail._credentials._cached = None
+    monkeypatch.setattr(rail._credentials._space, "read", read)
+    assert rail.dedup_key("i1") == f"{STORE}|i1"
+
+
 def test_one_store_is_connected_at_once_and_can_sell(rail, btcpay, space):
     assert rail.off() == "no store is connected; connect one in the dashboard, or set plugins.btcpay.api_key"
     with pytest.raises(RailUnavailable):

@@ -69,8 +69,8 @@ export function Player({ player, source, duration }) {
     <audio ref=${player.audio} src=${source} preload="metadata" onPlay=${state} onPause=${state} onEnded=${state} onTimeUpdate=${player.moved}
       onSeeked=${player.moved} onRateChange=${(event) => setRate(event.target.playbackRate)} onError=${() => setBroken(true)} onLoadedMetadata=${() => setBroken(false)}></audio>
     <button type="button" class="primary round" aria-label=${playing ? "Pause" : "Play"} onClick=${player.toggle}><span aria-hidden="true">${playing ? "❚❚" : "▶"}</span></button>
-    <button type="button" class="quiet" aria-label="Back 5 seconds" onClick=${() => player.skip(-STEP)}>−5 s</button>
-    <button type="button" class="quiet" aria-label="Forward 5 seconds" onClick=${() => player.skip(STEP)}>+5 s</button>
+    <button type="button" class="quiet" onClick=${() => player.skip(-STEP)}><span aria-hidden="true">−5 s</span><span class="hidden">Back 5 seconds</span></button>
+    <button type="button" class="quiet" onClick=${() => player.skip(STEP)}><span aria-hidden="true">+5 s</span><span class="hidden">Forward 5 seconds</span></button>
     <input ref=${slider} class="seek" type="range" min="0" max=${Math.ceil(duration)} step="0.1" defaultValue="0" aria-label="Place in the recording"
       onInput=${(event) => player.seek(Number(event.target.value))} />
     <span class="time"><span ref=${shown}>0:00</span><span class="muted"> / ${clock(duration)}</span></span>

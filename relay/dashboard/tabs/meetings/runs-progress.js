@@ -24,12 +24,11 @@ export function Progress({ store, readOnly, onAgain, notify }) {
   }
   if (!readOnly) return null;
   return html`<div class="remark running" aria-label="The run under way" role="group">
-    <p><strong>${meeting.state === "uploaded" && !meeting.step ? "In line" : (STEPS[meeting.step] ?? "Beginning")}</strong></p>
+    <p role="status"><strong>${meeting.state === "uploaded" && !meeting.step ? "In line" : (STEPS[meeting.step] ?? "Beginning")}</strong></p>
     <progress max="1" ...${meeting.progress === null ? {} : { value: meeting.progress }} aria-label="Progress of the run"></progress>
     <div class="actions"><span>${meeting.progress === null ? (meeting.step ? "" : "It begins as soon as the meetings before it are done.") : percent(Math.floor(meeting.progress * 100) / 100)}${meeting.eta_seconds ? `, about ${seconds(meeting.eta_seconds)} left` : ""}</span>
       ${store.text && html`<span class="help">The text of the run before can be read meanwhile, and changed again afterwards.</span>`}
       <${Cancel} onCancel=${() => act("/cancel", {})} disabled=${meeting.state === "uploaded"} /></div>
-    <span class="hidden" role="status">${STEPS[meeting.step] ?? ""}</span>
   </div>`;
 }
 

@@ -33,7 +33,7 @@ export function Runs({ api, store, text, readOnly, onAgain, play, notify }) {
         <p>${plural(run.lines, "line")}, ${plural(run.speakers, "speaker")}${spent(run.timings)}</p>
         <p class="help">${chosen(run.options) || "No settings of its own."}</p>
         ${Object.keys(run.models).length > 0 && html`<p class="help">${Object.entries(run.models).map(([step, model]) => `${step}: ${model}`).join(" · ")}</p>`}
-        ${run.run !== text?.run && !readOnly && html`<div class="actions"><button type="button" disabled=${store.busy} onClick=${() => use(run.run)} aria-label=${`Use ${runName(run.run)}`}>Use this one</button></div>`}
+        ${run.run !== text?.run && !readOnly && html`<div class="actions"><button type="button" disabled=${store.busy} onClick=${() => use(run.run)}>Use ${runName(run.run)}</button></div>`}
       </li>`)}</ul>
       ${list.length > 1 && html`<div class="comparing"><${Select} label="Compare" value=${pair[0]} options=${names} onChange=${(run) => setPair([run, pair[1]])} />
         <${Select} label="with" value=${pair[1]} options=${names} onChange=${(run) => setPair([pair[0], run])} />

@@ -61,7 +61,7 @@ function Person({ speaker, person, share, alone, single, kept, readOnly, store, 
       <button type="button" class="quiet toggle" aria-pressed=${alone ? "true" : "false"} aria-label=${`Show only ${name}`} onClick=${() => setOnly(alone ? null : speaker.id)}>Only</button>
       ${!readOnly && html`<button type="button" class="quiet" aria-label=${`Rename ${name}`} onClick=${() => onAsk("rename")}>Rename</button>
         ${!single && html`<button type="button" class="quiet" aria-label=${`Merge ${name} with somebody`} onClick=${() => onAsk("merge")}>Merge…</button>`}
-        ${speaker.name && !kept && html`<button type="button" class="quiet" aria-label=${`Remember the voice of ${name}`} title="Later meetings will suggest this name. Nothing is remembered unless you press this." onClick=${onRemember}>Remember this voice</button>`}`}
+        ${speaker.name && !kept && html`<button type="button" class="quiet" aria-label=${`Remember this voice: ${name}`} title="Later meetings will suggest this name. Nothing is remembered unless you press this." onClick=${onRemember}>Remember this voice</button>`}`}
       ${kept && html`<span class="help">Voice is remembered</span>`}
     </div>
   </li>`;
