@@ -68,6 +68,9 @@ def write_checkpoint(
     crash_point("jsonfile.checkpoint-manifest-written")
     for log in work.logs:
         log.settle(work.lock)
+    for name in logs:
+        if name not in old.logs:  # its rows came from there
+            (data_dir / rows_file(name)).unlink(missing_ok=True)
     remove_outdated(data_dir, new)
     return new
 
@@ -142,8 +145,6 @@ def remove_outdated(data_dir: Path, manifest: Manifest) -> None:
                 path.unlink()
     for name, segments in manifest.logs.items():
         remove_segments(data_dir / name, segments)
-        if rows_file(name) not in manifest.files:
-            (data_dir / rows_file(name)).unlink(missing_ok=True)
     sync_dir(data_dir)
 
 

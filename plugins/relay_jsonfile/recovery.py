@@ -17,7 +17,7 @@ from relay.api import Collection, ConfigError
 from . import journal
 from .checkpoint import remove_outdated, remove_segments
 from .files import TEMP, sync_file
-from .layout import decode_document, decode_rows, document_file, document_files, file_of
+from .layout import decode_document, decode_rows, document_file, document_files, file_of, rows_file
 from .log import LogTable
 from .log_files import LogDamaged, LogFiles
 from .manifest import Manifest, StreamState, damaged, load_manifest
@@ -179,6 +179,16 @@ class Recovery:
                 leftover.unlink()
         if not self._fresh:
             remove_outdated(self._dir, self.manifest)
+            self._set_aside()
+
+    def _set_aside(self) -> None:
+        """A file of rows where the rows are in a log: what a crash left of taking it over, or put there by hand."""
+        for name in self.manifest.logs:
+            path = self._dir / rows_file(name)
+            if rows_file(name) not in self.manifest.files and path.exists():
+                aside = path.with_name(f"{path.name}.old")
+                path.replace(aside)
+                log.warning("%s is not read any more: these rows are in the folder %s. It is %s now", path, name, aside)
 
 
 def _lost(directory: Path) -> ConfigError:

@@ -52,7 +52,7 @@ def diarize(
         fields.append(("num_speakers", str(request.num_speakers)))
 
     def send(chunk: Chunk, wav: Path) -> HTTPReply:
-        place = [("chunk_index", str(chunk.index)), ("offset", f"{chunk.start:.3f}")]
+        place = [("chunk_index", str(chunk.index)), ("offset", f"{request.offset + chunk.start:.3f}")]
         return endpoint.post_wav([*place, *fields], wav, ctx)
 
     def read(reply: HTTPReply, chunk: Chunk) -> DiarizedChunk:

@@ -150,12 +150,12 @@ def _cues(text: Text) -> Iterator[tuple[float, float, str]]:
             end = begin + 1
             while end < len(tokens) and len(" ".join(tokens[begin : end + 1])) <= SUBTITLE_CHARS:
                 end += 1
-            said = " ".join(tokens[begin:end]).replace("-->", "->")  # an arrow would be taken for a time
-            speaker = who.get(line.speaker, "")
+            said = " ".join(tokens[begin:end])
+            speaker = who.get(line.speaker, "") if first else ""
             yield (
                 line.words[begin].start if timed else _at(line, begin / len(tokens)),
                 line.words[end - 1].end if timed else _at(line, end / len(tokens)),
-                f"{speaker}: {said}" if first and speaker else said,
+                (f"{speaker}: {said}" if speaker else said).replace("-->", "->"),  # it would be taken for a time
             )
             begin, first = end, False
 

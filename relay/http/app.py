@@ -21,6 +21,7 @@ from relay.http.admin.jobs import JobsPage
 from relay.http.admin.keys import AdminKeysPage
 from relay.http.admin.licences import LicenceRows
 from relay.http.admin.meeting_audio import MeetingAudio
+from relay.http.admin.meeting_events import MeetingEvents
 from relay.http.admin.meeting_export import MeetingExport
 from relay.http.admin.meeting_work import MeetingWork
 from relay.http.admin.meetings import InternalMeetings
@@ -169,6 +170,7 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/internal-meetings/{meeting}/upload", meetings, suffix="upload")
     app.add_route("/admin/internal-meetings/{meeting}/audio", MeetingAudio(core))
     app.add_route("/admin/internal-meetings/{meeting}/export", MeetingExport(core))
+    app.add_route("/admin/internal-meetings/{meeting}/events", MeetingEvents(core))
     work = MeetingWork(core)
     for action in ("run", "cancel", "edits", "undo", "redo", "runs", "compare", "use"):
         app.add_route(f"/admin/internal-meetings/{{meeting}}/{action}", work, suffix=action)

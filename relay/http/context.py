@@ -34,7 +34,9 @@ class Context:
         context.error_code = None
         context.address, context.https = self._origin(req)
         resp.set_header("X-Request-Id", context.request_id)
-        if not req.path.startswith("/") or req.path.startswith("//"):
+        # As it came: falcon takes a target without a path for the front page.
+        target = req.env.get("PATH_INFO", "")
+        if not target.startswith("/") or target.startswith("//"):
             # The router forgives this, and every check that goes by the path would look past it.
             raise BadRequest("the target of a request must be a path that begins with one /")
         for name, value in self._cors(req.path, req.get_header("Origin")):

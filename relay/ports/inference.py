@@ -71,12 +71,14 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class DiarizeRequest:
-    """`num_speakers`: how many there are, when the caller knows; `max_speakers`: how many there can be."""
+    """`num_speakers`: how many there are, when the caller knows; `max_speakers`: how many there can be. `offset`: where
+    this begins in a longer recording, in seconds."""
 
     audio: Audio
     num_speakers: int | None = None
     max_speakers: int | None = None
     model: str | None = None
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

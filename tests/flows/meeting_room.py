@@ -59,7 +59,8 @@ def seconds_of(path: Path) -> list[tuple[int, float]]:
 
 
 class Ears(FakeBackend):
-    """Hears `w<second>` in each second (or what it is `replaced` by), and knows who speaks when; speakers are numbered anew in each piece."""
+    """Hears `w<second>` in each second, or what that is `replaced` by, and knows who speaks when; speakers are numbered
+    anew in each piece."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__("ears", tasks=("transcribe", "diarize", "analyze"), **more)
@@ -68,6 +69,7 @@ class Ears(FakeBackend):
         self.heard: list[tuple[str, int]] = []
         self.written: Any = None
         self.replaced: dict[str, str] = {}
+        self.voice_model = "voices-1"
 
     def hold(self) -> threading.Event:
         """From now on every call waits until this is set."""
@@ -102,7 +104,7 @@ class Ears(FakeBackend):
             who = PEOPLE[n // TURN % len(PEOPLE)]
             turns.append(Turn(at, at + 1.0, numbers.setdefault(who, f"S{len(numbers) + 1}")))
         voices = {number: vector(who) for who, number in numbers.items()} if self.voices else {}
-        return Diarization(tuple(turns), request.audio.duration or 0.0, "voices-1", voices)
+        return Diarization(tuple(turns), request.audio.duration or 0.0, self.voice_model, voices)
 
     def chat(self, request, ctx):
         self._work(ctx, request)
@@ -127,8 +129,8 @@ def view(relay: Live, admin: dict[str, str], meeting: str) -> Any:
     return relay.get(f"{PATH}/{meeting}", admin).json
 
 
-def ended(relay: Live, admin: dict[str, str], meeting: str) -> Any:
-    eventually(lambda: view(relay, admin, meeting)["meeting"]["state"] in {"ready", "failed"}, seconds=60)
+def ended(relay: Live, admin: dict[str, str], meeting: str, seconds: float = 60) -> Any:
+    eventually(lambda: view(relay, admin, meeting)["meeting"]["state"] in {"ready", "failed"}, seconds=seconds)
     return view(relay, admin, meeting)
 
 

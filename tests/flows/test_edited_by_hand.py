@@ -58,7 +58,6 @@ def test_a_row_without_a_prefix_is_an_installs(data):
         ("credits.json", {"inst:a": {"subscription_expires_at": "2027-01-01T00:00:00"}}, "inst:a"),
         ("credits.json", {"inst:a b/..": {}}, "inst:a b/.."),
         ("holds.json", {"job_x": {}}, "job_x"),
-        ("jobs.json", {"job_x": {"account": "inst:a"}}, "job_x"),
     ],
 )
 def test_a_row_that_makes_no_sense_stops_the_start_by_name(data, name, content, says):
@@ -68,6 +67,14 @@ def test_a_row_that_makes_no_sense_stops_the_start_by_name(data, name, content, 
     assert name in refused.stderr
     assert says in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_file_of_rows_that_are_in_a_log_is_set_aside_and_not_lost(data):
+    (data / "jobs.json").write_text('{"job_x": {}}')
+    with relay_process(BASIC, data, env=ENV):
+        pass
+    assert not (data / "jobs.json").exists()
+    assert (data / "jobs.json.old").read_text() == '{"job_x": {}}'
 
 
 def test_a_refused_edit_leaves_no_trace_so_that_the_corrected_one_counts(data):

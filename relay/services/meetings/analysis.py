@@ -110,7 +110,9 @@ class Analyser:
             return Analysis(), [f"There is no summary: {exc.message}"]
         except RelayError as exc:
             ctx.remaining()
-            return Analysis(), [f"The summary could not be written: {exc.message} Run this step again later."]
+            return Analysis(), [
+                f"The summary could not be written: {exc.message.rstrip('.')}. Run this step again later."
+            ]
         return put_together(parts, lines, names)
 
     def _ask(self, part: Sequence[Line], text: str, question: str, options: Options, ctx: CallContext) -> Part:

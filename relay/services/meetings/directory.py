@@ -55,7 +55,7 @@ class Directory:
             if begun >= MAX_OPEN:
                 raise Conflict(f"{begun} uploads have begun and not ended; finish or delete them first")
             meetings.put(tx, meeting_id, row)
-            audit.record(tx, actor, "meetings.create", meeting_id, after={"title": row.title, "bytes": size}, now=now)
+            audit.record(tx, actor, "meetings.create", meeting_id, after={"title": row.title, "bytes": size})
 
         self._storage.transact(create)
         return meeting_view(meeting_id, row)
@@ -118,7 +118,7 @@ class Directory:
             if (text := meetings.text(tx, meeting_id)) is not None and text.title != row.title:
                 text.title = row.title
                 meetings.put_text(tx, meeting_id, text)
-            audit.record(tx, actor, "meetings.change", meeting_id, before=before, after=after, now=self._clock())
+            audit.record(tx, actor, "meetings.change", meeting_id, before=before, after=after)
             return row
 
         return meeting_view(meeting_id, self._storage.transact(change))
@@ -128,7 +128,7 @@ class Directory:
         row = self.row(meeting_id)
 
         def mark(tx: Tx) -> None:
-            audit.record(tx, actor, "meetings.delete", meeting_id, before={"title": row.title}, now=self._clock())
+            audit.record(tx, actor, "meetings.delete", meeting_id, before={"title": row.title})
 
         self._storage.transact(mark)
         while self._storage.transact(lambda tx: meetings.delete_some(tx, meeting_id)):
@@ -147,7 +147,7 @@ class Directory:
                 return False
             row.state, row.updated_at = "uploaded", self._clock()
             meetings.put(tx, meeting_id, row)
-            audit.record(tx, actor, "meetings.upload", meeting_id, after={"bytes": row.bytes}, now=self._clock())
+            audit.record(tx, actor, "meetings.upload", meeting_id, after={"bytes": row.bytes})
             return True
 
         if self._storage.transact(complete):

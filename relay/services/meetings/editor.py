@@ -103,7 +103,7 @@ class Editor:
             row.speakers = sum(1 for speaker in text.speakers if speaker.seconds)
             meetings.put_text(tx, meeting_id, text)
             meetings.put(tx, meeting_id, row)
-            audit.record(tx, actor, action, meeting_id, after=_brief(said), now=self._clock())
+            audit.record(tx, actor, action, meeting_id, after=_brief(said))
             return row
 
         return self._storage.transact(save)

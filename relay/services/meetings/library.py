@@ -75,7 +75,7 @@ class Library:
             made = Sample(vector, result.voice_model, meeting_id, speaker.seconds, self._clock())
             voice.samples = [*kept, made][-MAX_SAMPLES:]
             voices.put(tx, key, voice)
-            audit.record(tx, actor, "meetings.voice_kept", voice.name, after={"meeting": meeting_id}, now=self._clock())
+            audit.record(tx, actor, "meetings.voice_kept", voice.name, after={"meeting": meeting_id})
             return key
 
         key = self._storage.transact(remember)
@@ -99,7 +99,7 @@ class Library:
             voices.delete(tx, voice)
             voices.put(tx, key, found)
             old, new = {"name": before}, {"name": called}
-            audit.record(tx, actor, "meetings.voice_renamed", called, before=old, after=new, now=self._clock())
+            audit.record(tx, actor, "meetings.voice_renamed", called, before=old, after=new)
             return before
 
         before = self._storage.transact(rename)
@@ -113,7 +113,7 @@ class Library:
             if found is None:
                 raise NotFound(f"there is no voice {voice[:64]!r} in the library")
             voices.delete(tx, voice)
-            audit.record(tx, actor, "meetings.voice_deleted", found.name, now=self._clock())
+            audit.record(tx, actor, "meetings.voice_deleted", found.name)
 
         self._storage.transact(forget)
 

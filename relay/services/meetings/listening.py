@@ -100,7 +100,9 @@ class Listening:
                 raise Unsupported(f"{backend.name} cannot tell speakers apart")
             options = self.options
             request = DiarizeRequest(
-                Audio(wav, wav.name, chunk.seconds), max_speakers=options.max_speakers or options.num_speakers
+                Audio(wav, wav.name, chunk.seconds),
+                max_speakers=options.max_speakers or options.num_speakers,
+                offset=chunk.start,
             )
             with boundary(backend.name):
                 found = backend.diarize(request, ctx)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from relay.audio import DecodedAudio, decode, probe
+from relay.audio import DecodedAudio, decode
 from relay.books import meetings
 from relay.crash import crash_point
 from relay.domain.meeting_export import clock, names
@@ -31,7 +31,7 @@ from relay.services.infer import Infer
 from relay.services.meetings.joining import lines, people, speakers_of
 from relay.services.meetings.listening import PAUSES, Heard, Listening, Voiced
 from relay.services.meetings.pieces import Pieces
-from relay.services.meetings.sound import encode_listen
+from relay.services.meetings.sound import announced_seconds, encode_listen
 from relay.shapes.chunks import Chunk, Chunking
 
 T = TypeVar("T")
@@ -139,7 +139,7 @@ class Run:
             with self.storage.open_blob(self.row.audio) as blob, source.open("wb") as copy:
                 shutil.copyfileobj(blob, copy, 1024 * 1024)
             try:
-                announced = probe(source) or 0.0
+                announced = announced_seconds(source)
                 samples = self.folder / "samples.s16"
                 audio = decode(source, samples, max_seconds=MAX_SECONDS, check=lambda _seconds: _still(self.ctx))
             finally:

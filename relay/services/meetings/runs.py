@@ -73,7 +73,7 @@ class Runs:
             now.version, now.updated_at = now.version + 1, self._clock()
             meetings.put(tx, meeting_id, now)
             after = {"run": run, "steps": list(again), "options": msgspec.to_builtins(now.options)}
-            audit.record(tx, actor, "meetings.run", meeting_id, after=after, now=self._clock())
+            audit.record(tx, actor, "meetings.run", meeting_id, after=after)
             return now
 
         return self._storage.transact(begin)
@@ -149,7 +149,7 @@ class Runs:
             row.run, row.state, row.error, row.notes, row.steps = run, "ready", None, result.notes, []
             row.version, row.updated_at = row.version + 1, self._clock()
             meetings.put(tx, meeting_id, row)
-            audit.record(tx, actor, "meetings.use_run", meeting_id, after={"run": run}, now=self._clock())
+            audit.record(tx, actor, "meetings.use_run", meeting_id, after={"run": run})
             return row
 
         return self._storage.transact(use)

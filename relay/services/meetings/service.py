@@ -73,6 +73,10 @@ class Meetings:
         rows, following = self.directory.page(limit=limit, before=before, search=search)
         return [self._with_progress(row) for row in rows], following
 
+    def row(self, meeting_id: str) -> dict[str, Any]:
+        """The row of the list. Raises NotFound."""
+        return self._with_progress(self.directory.view(meeting_id))
+
     def view(self, meeting_id: str) -> dict[str, Any]:
         """All that is known of one meeting. Raises NotFound."""
         row = self.directory.row(meeting_id)

@@ -210,7 +210,7 @@ class Worker:
             row.duration, row.speakers, row.notes = result.duration, len(text.speakers), result.notes
             row.version, row.updated_at = row.version + 1, self.clock()
             meetings.put(tx, meeting_id, row)
-            audit.record(tx, "relay", "meetings.ready", meeting_id, after={"run": result.run}, now=self.clock())
+            audit.record(tx, "relay", "meetings.ready", meeting_id, after={"run": result.run})
 
         self.storage.transact(end)
         log.info("meeting_ready", meeting=meeting_id, run=result.run, seconds=result.duration)

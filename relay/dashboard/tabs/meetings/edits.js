@@ -42,6 +42,7 @@ export function useMeeting(api, id) {
           setConflict(null);
           return answer;
         } catch (error) {
+          if (error.code === "busy") take(await api.get(path)); // a run has begun: from now on it is looked after
           if (error.code !== "stale_version") throw error;
           take(await api.get(path));
           setConflict(asked);

@@ -82,7 +82,7 @@ function draw(canvas, lanes, { width, height, length, only, marks }) {
   canvas.style.height = `${height}px`;
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
-  const [track, mark] = [colour("sunk"), colour("ink")];
+  const [track, mark] = [colour("line"), colour("ink")];
   lanes.forEach((lane, n) => {
     const top = n * (LANE + GAP);
     pen.globalAlpha = 1;

@@ -73,13 +73,17 @@ function Text({ api, notify, store, text, readOnly, undo, redo, onAgain }) {
   const [side, setSide] = useState("summary");
   const [target, setTarget] = useState(null);
   const field = useRef(null);
+  const parts = useRef(null);
   const inOrder = useMemo(() => [...text.lines].sort((a, b) => a.start - b.start), [text]);
   const alone = only && people.has(only) ? only : null; // who was merged away is not looked for any more
 
   const bring = useCallback((lines, mark) => {
     setTarget({ lines, mark });
-    if (mark) setOnly(null);
-    if (mark && narrow.matches) setSide("transcript");
+    if (!mark) return;
+    setOnly(null);
+    if (!narrow.matches) return;
+    setSide("transcript");
+    parts.current.scrollIntoView({ block: "start" });
   }, []);
   const jump = (seconds) => {
     player.seek(seconds);
@@ -109,7 +113,7 @@ function Text({ api, notify, store, text, readOnly, undo, redo, onAgain }) {
       ${store.meeting.audio && html`<${Player} player=${player} source=${`${store.path}/audio`} duration=${text.duration} />`}
       <${Lanes} ...${{ text, people, player, target }} only=${alone} onJump=${jump} />
     </section>
-    <div class="parts" data-side=${side}>
+    <div class="parts" ref=${parts} data-side=${side}>
       <div class="choice sides-choice" role="group" aria-label="What is shown">
         ${SIDES.map(([name, label]) => html`<button key=${name} type="button" class=${`to-${name}`} aria-pressed=${side === name ? "true" : "false"} onClick=${() => setSide(name)}>${label}</button>`)}
       </div>

@@ -26,7 +26,7 @@ export function RunAgain({ api, store, onClose }) {
   };
   const failed = store.meeting.state === "failed";
   return html`<${ActionDialog} title="Run again" action="Run" onSubmit=${begin} onClose=${onClose}
-    text=${`What is not chosen is taken over from ${failed ? "what is finished" : "the present run"}. The present text stays: the list of runs leads back to it, with all its changes.`}
+    text=${`${failed ? "What is not chosen is taken over from what is finished. " : "What is not chosen is taken over. The summary alone is written from the text as you have changed it; the other steps begin with the recording. "}The present text stays: the list of runs leads back to it, with all its changes.`}
     fields=${[
       ...STEPS.map(([name, label]) => ({ name, label, type: "checkbox", value: true })),
       ...Object.entries(FIELDS).map(([name, field]) => ({ ...field, name, value: options[name] ?? "", ...(field.task ? { options: able(backends.data.backends, field.task, options[name]) } : {}) })),

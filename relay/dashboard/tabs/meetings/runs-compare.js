@@ -13,7 +13,7 @@ export function Compare({ api, store, one, other, play, onClose }) {
   const found = useLoad((signal) => api.get(`${store.path}/compare`, { a: one, b: other }, { signal, timeout: 120_000 }), [api, one, other]);
   return html`<${Dialog} title=${`${runName(one)} and ${runName(other).toLowerCase()}`} panel onClose=${onClose}>
     <${States} of=${found}>${({ difference }) => html`
-      <p>${percent(difference.same_words)} of the words are the same; ${plural(difference.changes_count, "place")} differ${difference.changes_count === 1 ? "s" : ""}${difference.changes.length < difference.changes_count ? `, the first ${number(difference.changes.length)} are shown` : ""}.</p>
+      <p>${alike(difference)}</p>
       <${Shares} difference=${difference} />
       ${difference.changes.length > 0 && html`<${Table} caption="Where the words differ" rows=${difference.changes} rowKey=${(row) => `${row.start} ${row.a} ${row.b}`} columns=${[
         { id: "at", label: "At", cell: (row) => html`<button type="button" class="place" aria-label=${`Play from ${clock(row.start)}`} onClick=${() => play(row.start)}>${clock(row.start)}</button>` },
@@ -24,6 +24,12 @@ export function Compare({ api, store, one, other, play, onClose }) {
 }
 
 export const runName = (run) => `Run ${run.slice(1)}`;
+
+function alike({ same_words: same, changes_count: count, changes }) {
+  if (!count) return "Every word is the same.";
+  const shown = changes.length < count ? `, the first ${number(changes.length)} are shown` : "";
+  return `${percent(same)} of the words are the same; ${plural(count, "place differs", "places differ")}${shown}.`;
+}
 
 function Shares({ difference }) {
   const { a, b } = difference.seconds;

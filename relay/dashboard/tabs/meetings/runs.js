@@ -31,8 +31,8 @@ export function Runs({ api, store, text, readOnly, onAgain, play, notify }) {
       <ul class="runs" aria-label="Runs">${[...list].reverse().map((run) => html`<li key=${run.run}>
         <p><strong>${runName(run.run)}</strong> <span class="muted"><${Time} at=${run.at} /></span> ${run.run === text?.run && html`<${Badge} kind="ok">shown<//>`}</p>
         <p>${plural(run.lines, "line")}, ${plural(run.speakers, "speaker")}${spent(run.timings)}</p>
-        <p class="help">${chosen(run.options) || "No settings of its own."}</p>
-        ${Object.keys(run.models).length > 0 && html`<p class="help">${Object.entries(run.models).map(([step, model]) => `${step}: ${model}`).join(" · ")}</p>`}
+        <p class="help">${chosen(run.options) ? `Asked for: ${chosen(run.options)}` : "No settings of its own."}</p>
+        ${Object.keys(run.models).length > 0 && html`<p class="help">${Object.entries(run.models).map(([step, model]) => `${DID[step] ?? step}: ${model}`).join(" · ")}</p>`}
         ${run.run !== text?.run && !readOnly && html`<div class="actions"><button type="button" disabled=${store.busy} onClick=${() => use(run.run)}>Use ${runName(run.run)}</button></div>`}
       </li>`)}</ul>
       ${list.length > 1 && html`<div class="comparing"><${Select} label="Compare" value=${pair[0]} options=${names} onChange=${(run) => setPair([run, pair[1]])} />
@@ -47,6 +47,7 @@ function spent(timings) {
   return total ? `, ${total < 10 ? `${number(Math.round(total * 10) / 10)} s` : seconds(total)} of work` : "";
 }
 
+const DID = { transcribe: "Words", diarize: "Speakers", analyze: "Summary" };
 const WORDS = {
   num_speakers: (n) => plural(n, "speaker"),
   max_speakers: (n) => `at most ${plural(n, "speaker")}`,

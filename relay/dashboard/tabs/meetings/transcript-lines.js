@@ -32,7 +32,7 @@ export function Lines({ text, lines, people, player, hits, hit, target, follow, 
       const at = index.get(found.line);
       if (following.current && at !== undefined && !rows.visible(at)) rows.show(at, 0.25);
     };
-    step(player.time());
+    if (player.time() > 0) step(player.time());
     return player.listen(step);
   }, [inOrder, index, player]);
   useEffect(() => {

@@ -45,7 +45,7 @@ export function placeOf(inOrder, seconds) {
   return { line: line.id, word: lastBegun(wordsOf(line), seconds + SLACK) };
 }
 
-const MAX_HITS = 5000;
+export const MAX_HITS = 5000;
 
 /** Every place where the words stand: [{ line: id, at: index in `lines`, from, to }] in textOf(line). */
 export function find(lines, words) {

@@ -5,7 +5,7 @@ import { number, plural } from "../../lib/format.js";
 import { Search, Select } from "../../lib/ui.js";
 import { Lines } from "./transcript-lines.js";
 import { PickBar } from "./transcript-pick.js";
-import { find } from "./transcript-words.js";
+import { MAX_HITS, find } from "./transcript-words.js";
 import { choices } from "./words.js";
 
 const NONE = new Set();
@@ -50,7 +50,7 @@ export function Transcript({ store, text, people, player, readOnly, only, setOnl
     event.preventDefault();
     turn(event.shiftKey ? -1 : 1);
   };
-  const count = hits.length ? `${number(Math.min(at, hits.length - 1) + 1)} of ${number(hits.length)}` : "Not found";
+  const count = hits.length ? `${number(Math.min(at, hits.length - 1) + 1)} of ${number(hits.length)}${hits.length === MAX_HITS ? "+" : ""}` : "Not found";
   return html`<section class="card transcript" aria-label="Transcript">
     <header class="finder">
       <div class="searching" ref=${field} onKeyDown=${searchKey}>

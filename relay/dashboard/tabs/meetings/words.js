@@ -37,9 +37,9 @@ export function unclock(text) {
 
 export const nameOf = (speaker) => speaker.name || `Speaker ${speaker.id.slice(1)}`;
 
-/** id -> { id, name, at, colour }: `at` is the place in the list, which chooses the colour. */
+/** id -> { id, name, colour }: the number chooses the colour, which stays when another speaker leaves the list. */
 export function peopleOf(text) {
-  return new Map(text.speakers.map((speaker, at) => [speaker.id, { id: speaker.id, name: nameOf(speaker), at, colour: `voice-${at % COLOURS}` }]));
+  return new Map(text.speakers.map((speaker) => [speaker.id, { id: speaker.id, name: nameOf(speaker), colour: `voice-${(Number(speaker.id.slice(1)) - 1) % COLOURS}` }]));
 }
 
 /** Options of a <select> of speakers. */
