@@ -65,7 +65,8 @@ def diarize(
     turns, voices = _stitched([part for _, part in parts], request, settings.speaker_threshold)
     if not turns:
         raise Invalid("no speech was found in the recording", "file", reason="no_speech")
-    return Diarization(turns, seconds, service.announced.model or backend, voices)
+    announced = service.announced
+    return Diarization(turns, seconds, announced.model or backend, voices, announced.embedding_model)
 
 
 def _stitched(

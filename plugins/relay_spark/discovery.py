@@ -16,13 +16,15 @@ NAMES: dict[Task, str] = {"transcribe": "transcribe", "diarize": "diarize", "ana
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """One service as announced. `base_url`: where else than here; `max_seconds`: the longest recording it takes."""
+    """One service as announced. `base_url`: where else than here; `max_seconds`: the longest recording it takes;
+    `embedding_model`: what makes its embeddings of voices."""
 
     path: str | None = None
     base_url: str | None = None
     model: str = ""
     ready: bool = True
     max_seconds: float | None = None
+    embedding_model: str = ""
 
 
 def read_status(body: bytes) -> Mapping[Task, Announced] | None:
@@ -52,6 +54,7 @@ def _announced(said: Any) -> Announced:
         model=_text(said.get("model")),
         ready=said.get("ready") is not False,
         max_seconds=_seconds(said.get("max_seconds")),
+        embedding_model=_text(said.get("embedding_model")),
     )
 
 

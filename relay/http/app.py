@@ -147,6 +147,21 @@ def _money_routes(app: App, core: Core, callers: Callers) -> None:
     app.add_route("/pay/{token}", Pay(core))
 
 
+def _meeting_routes(app: App, core: Core) -> None:
+    meetings = InternalMeetings(core)
+    app.add_route("/admin/internal-meetings", meetings)
+    app.add_route("/admin/internal-meetings/{meeting}", meetings, suffix="one")
+    app.add_route("/admin/internal-meetings/{meeting}/upload", meetings, suffix="upload")
+    app.add_route("/admin/internal-meetings/{meeting}/audio", MeetingAudio(core))
+    app.add_route("/admin/internal-meetings/{meeting}/export", MeetingExport(core))
+    app.add_route("/admin/internal-meetings/{meeting}/events", MeetingEvents(core))
+    work = MeetingWork(core)
+    for action in ("run", "cancel", "edits", "undo", "redo", "runs", "compare", "use"):
+        app.add_route(f"/admin/internal-meetings/{{meeting}}/{action}", work, suffix=action)
+    app.add_route("/admin/internal-meetings/voices", work, suffix="voices")
+    app.add_route("/admin/internal-meetings/voices/{voice}", work, suffix="voice")
+
+
 def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/login", Login(core))
     app.add_route("/admin/logout", Logout(core))
@@ -164,18 +179,7 @@ def _admin_routes(app: App, core: Core) -> None:
     app.add_route("/admin/callbacks/{delivery}", callbacks, suffix="one")
     app.add_route("/admin/callbacks/{delivery}/retry", callbacks, suffix="retry")
     app.add_route("/metrics", MetricsPage(core))
-    meetings = InternalMeetings(core)
-    app.add_route("/admin/internal-meetings", meetings)
-    app.add_route("/admin/internal-meetings/{meeting}", meetings, suffix="one")
-    app.add_route("/admin/internal-meetings/{meeting}/upload", meetings, suffix="upload")
-    app.add_route("/admin/internal-meetings/{meeting}/audio", MeetingAudio(core))
-    app.add_route("/admin/internal-meetings/{meeting}/export", MeetingExport(core))
-    app.add_route("/admin/internal-meetings/{meeting}/events", MeetingEvents(core))
-    work = MeetingWork(core)
-    for action in ("run", "cancel", "edits", "undo", "redo", "runs", "compare", "use"):
-        app.add_route(f"/admin/internal-meetings/{{meeting}}/{action}", work, suffix=action)
-    app.add_route("/admin/internal-meetings/voices", work, suffix="voices")
-    app.add_route("/admin/internal-meetings/voices/{voice}", work, suffix="voice")
+    _meeting_routes(app, core)
     app.add_route("/admin/license-cache", LicenceRows(core))
     test_run = TestRun(core)
     app.add_route("/admin/test-run", test_run)

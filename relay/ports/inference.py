@@ -94,13 +94,15 @@ class Turn:
 class Diarization:
     """Who speaks when. Speakers are `S1`, `S2`, … by first appearance; `turns` in the order of their start.
 
-    `voices`: an embedding of each speaker's voice where the model gives one.
+    `voices`: an embedding of each speaker's voice where there is one; `voice_model`: what made them, where that is not
+    `model`: those of different models are never compared.
     """
 
     turns: tuple[Turn, ...]
     duration: float
     model: str
     voices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    voice_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

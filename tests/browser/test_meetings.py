@@ -134,6 +134,7 @@ def test_an_empty_file_is_refused_with_words(desk) -> None:
 
 def test_files_may_be_dropped(desk, hall) -> None:
     page = desk.open("#internal-meetings")
+    page.locator(".drop").wait_for()
     page.evaluate(
         """(bytes) => {
             const moved = new DataTransfer();

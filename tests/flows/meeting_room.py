@@ -104,7 +104,7 @@ class Ears(FakeBackend):
             who = PEOPLE[n // TURN % len(PEOPLE)]
             turns.append(Turn(at, at + 1.0, numbers.setdefault(who, f"S{len(numbers) + 1}")))
         voices = {number: vector(who) for who, number in numbers.items()} if self.voices else {}
-        return Diarization(tuple(turns), request.audio.duration or 0.0, self.voice_model, voices)
+        return Diarization(tuple(turns), request.audio.duration or 0.0, "diarizer-1", voices, self.voice_model)
 
     def chat(self, request, ctx):
         self._work(ctx, request)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relay.errors import NotFound
+from relay.services.meetings.listening import Heard
+from relay.services.meetings.pieces import Pieces
 from tests.flows.live import Live, eventually, running
 from tests.flows.meeting_room import PATH, PIECES, Ears, edit, ended, recording, spoken, upload, view, work
+from tests.flows.sse import events
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +157,16 @@ def test_a_meeting_that_is_deleted_during_its_run_leaves_nothing(relay, admin, e
     assert view(relay, admin, other)["meeting"]["state"] == "ready"
 
 
+def test_a_piece_that_is_late_does_not_bring_a_deleted_meeting_back(relay, admin, ears):
+    meeting = ready(relay, admin)
+    late = Pieces(relay.core.storage, meeting, "r1")
+    late.put("words/00099", Heard([]))
+    relay.call("DELETE", f"{PATH}/{meeting}", headers=admin)
+    with pytest.raises(NotFound):
+        late.put("words/00100", Heard([]))
+    assert_gone(relay, admin, meeting)
+
+
 def assert_gone(relay: Live, admin: dict[str, str], meeting: str) -> None:
     assert relay.get(f"{PATH}/{meeting}", admin).status == 404
     for coll in ("meetings", "internal-meetings", "meeting-results", "meeting-pieces"):
@@ -234,3 +249,31 @@ def test_a_run_with_nonsense_is_refused(relay, admin, ears):
     assert "nobody" in gone["meeting"]["error"]["message"]
     version = gone["meeting"]["version"]
     assert work(relay, admin, meeting, "use", run="r1", version=version).json["meeting"]["state"] == "ready"
+
+
+def test_a_run_is_followed_to_its_end(relay, admin, ears):
+    held = ears.hold()
+    meeting = upload(relay, admin, recording(90))
+    eventually(lambda: ears.running > 0)
+    threading.Timer(0.3, held.set).start()
+    told = events(relay.get(f"{PATH}/{meeting}/events", admin).body)
+    assert told[0][0] == "state"
+    assert told[0][1]["state"] == "processing"
+    assert (told[-1][0], told[-1][1]["meeting"]["state"]) == ("done", "ready")
+    progress = [data["progress"] for name, data in told if name == "progress" and data["progress"] is not None]
+    assert progress == sorted(progress)
+    again_told = events(relay.get(f"{PATH}/{meeting}/events", admin).body)
+    assert [name for name, _ in again_told] == ["state", "done"], "nothing is under way: it ends at once"
+
+
+def test_following_a_meeting_that_is_deleted_ends_with_an_error(relay, admin, ears):
+    ears.hold()
+    meeting = upload(relay, admin, recording(90))
+    eventually(lambda: ears.running > 0)
+    timer = threading.Timer(0.3, lambda: relay.call("DELETE", f"{PATH}/{meeting}", headers=admin))
+    timer.start()
+    name, told = events(relay.get(f"{PATH}/{meeting}/events", admin).body)[-1]
+    timer.join()
+    assert name in {"error", "done"}
+    assert name == "done" or told["error"]["code"] == "not_found"
+    assert relay.get(f"{PATH}/{meeting}/events", admin).status == 404

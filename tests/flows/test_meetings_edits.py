@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relay.domain.meeting_edits import apply
 from tests.flows.live import Live, at_once, eventually, running
 from tests.flows.meeting_room import PATH, PIECES, Ears, edit, ended, recording, upload, view, work
 
@@ -116,8 +118,15 @@ def test_a_huge_edit_is_told_in_short_in_the_audit_log(relay, admin, meeting):
     assert len(row["after"]["text"]) < 300
 
 
-def test_of_two_edits_at_once_exactly_one_wins(relay, admin, meeting):
+def test_of_two_edits_at_once_exactly_one_wins(relay, admin, meeting, monkeypatch):
     version = view(relay, admin, meeting)["meeting"]["version"]
+    together = threading.Barrier(6)
+
+    def after_all_have_looked(*of: Any) -> None:
+        together.wait(20)
+        apply(*of)
+
+    monkeypatch.setattr("relay.services.meetings.editor.apply", after_all_have_looked)
 
     def one(n: int) -> Any:
         change = {"op": "rename", "speaker": "S1", "name": f"Name {n}"}

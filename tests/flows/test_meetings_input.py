@@ -143,6 +143,52 @@ def test_of_a_file_that_was_cut_off_the_rest_is_used_and_that_is_said(relay, adm
     assert any("ends early" in note for note in found["meeting"]["notes"]), found["meeting"]["notes"]
 
 
+def stereo(seconds: int, left: int, right: int) -> bytes:
+    """Each second is said by one of two, who take turns every five; `left` and `right`: what of the other's voice each
+    channel has, in percent."""
+    held = io.BytesIO()
+    with wave.open(io.BytesIO(recording(seconds))) as source, wave.open(held, "wb") as file:
+        samples = array("h", source.readframes(source.getnframes()))
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        both = array("h", bytes(4 * len(samples)))
+        for at, value in enumerate(samples):
+            # A level alone is no sound: it swings.
+            sound, first = value * 4 * (1 if at % 40 < 20 else -1), at // 80_000 % 2 == 0
+            both[2 * at] = sound if first else sound * left // 100
+            both[2 * at + 1] = sound * right // 100 if first else sound
+        file.writeframes(both.tobytes())
+    return held.getvalue()
+
+
+def test_one_speaker_per_channel_is_told_by_the_channels_without_a_diarizer(relay, admin, ears, other, monkeypatch):
+    monkeypatch.setattr("tests.flows.meeting_room.seconds_of", lambda _path: [(n, float(n)) for n in range(20)])
+    found = ended(relay, admin, upload(relay, admin, stereo(20, 0, 2)))
+    assert found["meeting"]["state"] == "ready", found
+    assert not any(task == "diarize" for task, _ in (*ears.heard, *other.heard))
+    said = {word: line["speaker"] for line in found["text"]["lines"] for word in line["text"].split()}
+    assert said == {f"w{n}": "S1" if n // 5 % 2 == 0 else "S2" for n in range(20)}
+    assert any("channels" in note for note in found["meeting"]["notes"])
+
+
+@pytest.mark.parametrize(
+    ("sound", "options"),
+    [
+        (stereo(20, 60, 60), {}),
+        (stereo(20, 100, 100), {}),
+        (stereo(20, 0, 0), {"num_speakers": "3"}),
+        (stereo(20, 0, 0), {"diarize_backend": "other"}),
+    ],
+    ids=["one room", "the same twice", "three speakers", "a diarizer is named"],
+)
+def test_any_other_two_channels_are_one_sound_for_the_diarizer(relay, admin, ears, other, sound, options, monkeypatch):
+    monkeypatch.setattr("tests.flows.meeting_room.seconds_of", lambda _path: [(n, float(n)) for n in range(20)])
+    found = ended(relay, admin, upload(relay, admin, sound, **options))
+    assert found["meeting"]["state"] == "ready", found
+    assert any(task == "diarize" for task, _ in (*ears.heard, *other.heard))
+
+
 def test_a_cut_off_file_without_anything_to_decode_fails_with_a_reason(relay, admin, ears):
     whole = encoded("mp4", "aac", 20)  # what is needed to read it comes last
     error = ended(relay, admin, upload(relay, admin, whole[: len(whole) // 2]))["meeting"]["error"]
@@ -161,7 +207,7 @@ def test_when_a_backend_dies_in_the_middle_another_one_goes_on(relay, admin, ear
     assert len(ears.heard) >= 17
     assert other.heard
     assert not set(ears.heard) & set(other.heard), "no piece was done by both"
-    assert any("More than one model" in note for note in found["meeting"]["notes"])
+    assert any("More than one model gave voices" in note for note in found["meeting"]["notes"])
     run = relay.get(f"{PATH}/{found['meeting']['id']}/runs", admin).json["runs"][0]
     assert run["models"]["transcribe"] == "ears/ears-1, other/ears-1"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from relay.services.meetings.uploads import CHUNK_BYTES
+from relay.errors import Conflict
+from relay.services.meetings.uploads import CHUNK_BYTES, Uploads
 from tests.flows.live import WAV, Live, multipart, running
 
 PATH = "/admin/internal-meetings"
@@ -153,3 +155,30 @@ def test_uploads_that_nobody_ends_are_limited(tmp_path):
             announce(live, admin, 5)
         one_more = live.call("POST", PATH, headers=admin, json={"filename": "a.wav", "bytes": 5})
         assert one_more.status == 409
+
+
+def test_a_piece_that_is_slow_to_arrive_is_not_written_by_two(tmp_path):
+    uploads = Uploads(tmp_path)
+    answers: list[Any] = []
+
+    class Slow:
+        left = 3
+
+        def read(self, _size: int) -> bytes:
+            time.sleep(0.05)
+            self.left -= 1
+            return b"x" * 1000 if self.left >= 0 else b""
+
+    def send_it() -> None:
+        try:
+            answers.append(uploads.append("20260101-000000-00000000", 0, Slow(), 10_000))
+        except Conflict as exc:
+            answers.append(exc.code)
+
+    senders = [threading.Thread(target=send_it) for _ in range(4)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert sorted(answers, key=str) == [3000, "wrong_offset", "wrong_offset", "wrong_offset"]
+    assert uploads.offset("20260101-000000-00000000") == 3000

@@ -94,6 +94,25 @@ def test_without_a_diarizer_the_text_has_no_speakers_and_says_so(tmp_path):
     assert any("speakers" in note for note in found["meeting"]["notes"])
 
 
+def test_a_failed_run_is_gone_on_with_by_a_diarizer_that_was_not_there_before(relay, admin, ears):
+    ears.tasks = frozenset({"transcribe"})
+    ears.failures = {"transcribe 0": [Unavailable("it is off") for _ in range(20)]}
+    meeting = upload(relay, admin, recording(30))
+    assert ended(relay, admin, meeting)["meeting"]["state"] == "failed"
+    ears.failures.clear()
+    ears.tasks = frozenset({"transcribe", "diarize"})
+    relay.call("POST", f"{PATH}/{meeting}/run", headers=admin, json={})
+    found = ended(relay, admin, meeting)
+    assert len(found["text"]["speakers"]) == 3
+
+
+def test_without_any_backend_the_run_fails_at_once_and_says_what_to_do(relay, admin, ears):
+    ears.tasks = frozenset()
+    error = ended(relay, admin, upload(relay, admin, recording(20)))["meeting"]["error"]
+    assert error["code"] == "no_backend"
+    assert "plugins.toml" in error["message"]
+
+
 def test_what_stands_on_nothing_is_left_out_and_what_hardly_does_is_marked(relay, admin, ears):
     ears.written = {
         "summary": [{"text": "w3 w4 w5 w6", "lines": [0]}, {"text": "The moon landing was discussed", "lines": [0]}],

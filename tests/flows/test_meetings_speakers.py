@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from relay.api import Turn
+from relay.books import meetings
 from relay.domain.meetings import Options
 from relay.services.meetings.joining import people
 from relay.services.meetings.listening import Voiced
@@ -111,6 +112,8 @@ def test_four_voices_stay_four_people_over_ten_minutes(relay, admin, box, tmp_pa
     said = [(line["speaker"], (word[1] + word[2]) / 2) for line in found["text"]["lines"] for word in line["words"]]
     assert len(said) > 1000
     assert purity(said, truth) >= 0.95
+    result = relay.core.storage.read(lambda tx: meetings.result(tx, found["meeting"]["id"], "r1"))
+    assert (result.voice_model, sorted(result.voices)) == ("titanet_large", ["S1", "S2", "S3", "S4"])
 
 
 def test_without_embeddings_speakers_are_matched_where_pieces_overlap_and_that_is_said(relay, admin, box):

@@ -38,9 +38,7 @@ class MeetingEvents:
 class Following:
     """The body of the answer, for the WSGI server, which closes it. `held`: the listener's place, until then."""
 
-    def __init__(
-        self, core: Core, meeting: str, request_id: str, gone: Callable[[], bool], held: ExitStack
-    ) -> None:
+    def __init__(self, core: Core, meeting: str, request_id: str, gone: Callable[[], bool], held: ExitStack) -> None:
         self._core = core
         self._meeting = meeting
         self._request_id = request_id

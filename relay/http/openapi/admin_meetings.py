@@ -11,6 +11,7 @@ from relay.http.openapi.operation import Operation, Operations, Param, choice, p
 TAG = "Operator: meetings"
 RANGE = Param("Range", "As HTTP has it.", {"type": "string", "pattern": "^bytes=[0-9]{1,9}-[0-9]{0,9}$"}, "header")
 OFFSET = Param("Upload-Offset", "Where these bytes begin.", {"type": "integer", "minimum": 0}, "header", required=True)
+EVENTS = "`event: state` and `event: progress`, then `event: done` with the meeting, or `event: error`."
 MEETINGS: Operations = {
     ("GET", "/admin/internal-meetings"): Operation(
         "Internal meetings, newest first",
@@ -83,6 +84,13 @@ DONE: Operations = {
         params=(choice("format", "Which kind of file.", *FORMATS),),
         headers={"Content-Disposition": "The name of the file."},
         errors=(409,),
+    ),
+    ("GET", "/admin/internal-meetings/{meeting}/events"): Operation(
+        "Follow a run",
+        TAG,
+        media={"text/event-stream": EVENTS},
+        text="Ends with the run; at once when none is under way.",
+        who="admin",
     ),
     ("POST", "/admin/internal-meetings/{meeting}/run"): Operation(
         "Work on a meeting",

@@ -30,16 +30,16 @@ class People(NamedTuple):
 def people(parts: Sequence[tuple[Chunk, Voiced]], options: Options) -> People:
     """Who speaks when in the whole recording."""
     notes: list[str] = []
-    models = Counter(voiced.model for _, voiced in parts if voiced.voices)
+    models = Counter(voiced.voice_model for _, voiced in parts if voiced.voices)
     model = models.most_common(1)[0][0] if models else ""
-    length = next((len(v) for _, part in parts if part.model == model for v in part.voices.values()), 0)
+    length = next((len(v) for _, part in parts if part.voice_model == model for v in part.voices.values()), 0)
     chunks = [
         DiarizedChunk(chunk.start, chunk.seconds, voiced.turns, _usable(voiced, model, length))
         for chunk, voiced in parts
     ]
     spoken = [chunk for chunk in chunks if chunk.turns]
     if len(models) > 1:
-        notes.append("More than one model told the speakers apart; voices of the most used one were compared.")
+        notes.append("More than one model gave voices; only those of the most used one were compared.")
     if len(spoken) > 1 and not all(chunk.voices for chunk in spoken):
         notes.append(
             "Some pieces came without voices: there, speakers were matched only by who talks where pieces overlap."
@@ -53,7 +53,7 @@ def people(parts: Sequence[tuple[Chunk, Voiced]], options: Options) -> People:
 
 def _usable(voiced: Voiced, model: str, length: int) -> Mapping[str, Sequence[float]]:
     """Voices of different models, or of different lengths, cannot be compared."""
-    if voiced.model != model:
+    if voiced.voice_model != model:
         return {}
     return {name: vector for name, vector in voiced.voices.items() if len(vector) == length}
 

@@ -52,10 +52,12 @@ class Heard(Struct):
 
 
 class Voiced(Struct):
-    """The speakers of one piece, whose names mean something in it alone; times from its start."""
+    """The speakers of one piece, whose names mean something in it alone; times from its start. `voice_model`: what
+    made the voices."""
 
     turns: list[Turn]
     voices: dict[str, list[float]] = {}
+    voice_model: str = ""
     backend: str = ""
     model: str = ""
     seconds: float = 0.0
@@ -107,7 +109,8 @@ class Listening:
             with boundary(backend.name):
                 found = backend.diarize(request, ctx)
             voices = {name: list(vector) for name, vector in found.voices.items()}
-            return Voiced(list(found.turns), voices, backend.name, found.model)
+            made_by = found.voice_model or found.model
+            return Voiced(list(found.turns), voices, made_by, backend.name, found.model)
 
         return self._piece(f"speakers/{chunk.index:05}", Voiced, "diarize", audio, chunk, perform, Voiced([]))
 

@@ -25,10 +25,11 @@ from relay.crash import crash_point
 from relay.domain.meeting_export import clock, names
 from relay.domain.meetings import Analysis, Line, Meeting, Options, Result, Text
 from relay.errors import Invalid, NoBackend, NotFound, StorageFull
-from relay.ports.inference import CallContext, whole_streams
+from relay.ports.inference import CallContext, Turn, whole_streams
 from relay.ports.storage import Storage, Tx
 from relay.services.infer import Infer
-from relay.services.meetings.joining import lines, people, speakers_of
+from relay.services.meetings.channels import by_channel
+from relay.services.meetings.joining import People, lines, people, speakers_of
 from relay.services.meetings.listening import PAUSES, Heard, Listening, Voiced
 from relay.services.meetings.pieces import Pieces
 from relay.services.meetings.sound import announced_seconds, encode_listen
@@ -38,6 +39,8 @@ T = TypeVar("T")
 MAX_SECONDS = 12 * 3600.0
 ENDS_EARLY = 0.05
 """Share of the announced length that may be missing before it is told."""
+
+EACH_ITS_CHANNEL = "Each of the two channels has a speaker of its own, so the channels tell who speaks."
 
 Analyse = Callable[
     [Sequence[Line], Mapping[str | None, str], Options, Pieces, CallContext, Sequence[float]],
@@ -92,6 +95,7 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    channels: list[Turn] = field(default_factory=list)
 
     def do(self) -> Result:
         """Raises RelayError; what is finished stays."""
@@ -140,6 +144,7 @@ class Run:
                 shutil.copyfileobj(blob, copy, 1024 * 1024)
             try:
                 announced = announced_seconds(source)
+                self.channels = self._by_channel(source)
                 samples = self.folder / "samples.s16"
                 audio = decode(source, samples, max_seconds=MAX_SECONDS, check=lambda _seconds: _still(self.ctx))
             finally:
@@ -150,6 +155,13 @@ class Run:
                 " could be read. The file may have been cut off."
             )
         return audio
+
+    def _by_channel(self, source: Path) -> list[Turn]:
+        """Only where nobody asked for a certain diarizer, or knows of more or fewer speakers than two."""
+        options = self.row.options
+        if options.diarize_backend is not None or options.num_speakers not in {None, 2} or options.max_speakers == 1:
+            return []
+        return by_channel(source, lambda _seconds: _still(self.ctx))
 
     def _copy(self, audio: DecodedAudio) -> None:
         """A copy that browsers play; made once per recording."""
@@ -182,6 +194,8 @@ class Run:
         if not self.infer.candidates("transcribe", options.transcribe_backend, None):
             raise NoBackend("no backend here can transcribe; enable one in plugins.toml, and run this again")
         words = pieces.once("plan", list[Chunk], cut)
+        if self.channels:
+            return words, []
         if (speakers := pieces.get("speakers-plan", list[Chunk])) is not None:
             return words, speakers
         found = self.infer.breaker.order(self.infer.candidates("diarize", options.diarize_backend, None))
@@ -216,11 +230,13 @@ class Run:
         self.progress.step = "join"
         with self._timed("join"):
             told = people(voiced, self.row.options)
+            if self.channels:
+                told = People(self.channels, {}, "", [EACH_ITS_CHANNEL])
             spoken = lines(heard, told.turns)
             if not spoken:
                 raise Invalid("no speech was found in this recording", "file", reason="no_speech")
             notes = [*self.notes, *told.notes]
-            if not voiced:
+            if not voiced and not self.channels:
                 notes.append("No backend here tells speakers apart, so the text has none.")
             models = {
                 "transcribe": ", ".join(_used(heard)),

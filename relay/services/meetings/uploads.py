@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -57,13 +58,11 @@ class Uploads:
         path = self.path(meeting_id)
         try:
             with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
+                free = _locked(file)
                 have = file.seek(0, os.SEEK_END)
-                if offset != have:
-                    raise Conflict(
-                        f"the upload is at byte {have}, not {offset}; go on from there",
-                        code="wrong_offset",
-                        details={"offset": have},
-                    )
+                if offset != have or not free:
+                    why = f"the upload is at byte {have}, not {offset}" if free else "another piece is being stored"
+                    raise Conflict(f"{why}; go on from there", code="wrong_offset", details={"offset": have})
                 for block in _blocks(data):
                     have += len(block)
                     if have > expected:
@@ -93,6 +92,15 @@ class Uploads:
         """Ids of all that lie here."""
         if self._folder.is_dir():
             yield from (path.stem for path in self._folder.glob("*.part") if ID.fullmatch(path.stem))
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Until the file is closed, nobody else writes: two senders of one piece would both find its offset right."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _blocks(data: Readable) -> Iterator[bytes]:

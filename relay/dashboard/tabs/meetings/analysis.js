@@ -1,11 +1,12 @@
 // Summary, decisions, action items and chapters, each with the places in the recording that it stands on.
 
-import { html, useState } from "../../lib/html.js";
+import { html, useRef, useState } from "../../lib/html.js";
 import { Badge } from "../../lib/ui.js";
+import { editorKeys, useEditorFocus } from "./edits-focus.js";
 import { SECTIONS, clock, named } from "./words.js";
 
 const LINKS = 4;
-const WHY_MARKED = "Few of its words are found in what was said. Listen before you rely on it; saving it in your own words takes this mark away.";
+const WHY_MARKED = "Some of its words or numbers are not found in what was said there. Listen before you rely on it; saving it in your own words takes this mark away.";
 
 /** `show(lines, play)`: bring these lines into view. */
 export function Analysis({ store, text, people, readOnly, show, notify }) {
@@ -34,15 +35,7 @@ function Finding({ item, index, section, store, text, people, readOnly, show, no
     }
   };
   const what = item.title || item.text;
-  if (draft !== null) {
-    return html`<li><form class="line-editor" onSubmit=${(event) => {
-      event.preventDefault();
-      save(draft.trim());
-    }}>
-      <textarea rows="4" dir="auto" maxlength="5000" aria-label="What it says" value=${draft} onInput=${(event) => setDraft(event.target.value)}></textarea>
-      <div class="actions"><button type="submit" class="primary" disabled=${store.busy || !draft.trim()}>Save</button><button type="button" onClick=${() => setDraft(null)}>Cancel</button></div>
-    </form></li>`;
-  }
+  if (draft !== null) return html`<li><${Editor} ...${{ draft, setDraft, save }} busy=${store.busy} /></li>`;
   return html`<li class=${item.marked ? "marked" : ""}>
     ${item.title && html`<p><strong dir="auto">${named(item.title, people)}</strong></p>`}
     <p dir="auto">${named(item.text, people)}</p>
@@ -50,10 +43,24 @@ function Finding({ item, index, section, store, text, people, readOnly, show, no
     ${item.marked && html`<p class="why"><${Badge} kind="warn">Not sure<//> ${WHY_MARKED}</p>`}
     <div class="actions">
       <${Places} ...${{ item, text, show, what }} />
-      ${!readOnly && html`<button type="button" class="quiet" aria-label=${`Change: ${what}`} onClick=${() => setDraft(item.text)}>Change</button>
+      ${!readOnly && html`<button type="button" class="quiet change" aria-label=${`Change: ${what}`} onClick=${() => setDraft(item.text)}>Change</button>
         <button type="button" class="quiet" disabled=${store.busy} aria-label=${`Remove: ${what}`} onClick=${() => save(null)}>Remove</button>`}
     </div>
   </li>`;
+}
+
+function Editor({ draft, setDraft, save, busy }) {
+  const area = useRef(null);
+  useEditorFocus(area);
+  const close = () => setDraft(null);
+  const submit = (event) => {
+    event?.preventDefault();
+    if (draft.trim()) save(draft.trim());
+  };
+  return html`<form class="line-editor" onSubmit=${submit} onKeyDown=${editorKeys(close, submit)}>
+    <textarea ref=${area} rows="4" dir="auto" maxlength="5000" aria-label="What it says" value=${draft} onInput=${(event) => setDraft(event.target.value)}></textarea>
+    <div class="actions"><button type="submit" class="primary" disabled=${busy || !draft.trim()}>Save</button><button type="button" onClick=${close}>Cancel</button></div>
+  </form>`;
 }
 
 /** Links to the lines it stands on; lines next to each other are one place. */

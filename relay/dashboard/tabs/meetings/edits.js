@@ -5,6 +5,7 @@ import { useCallback, useMemo, useRef, useState } from "../../lib/html.js";
 import { useLoad } from "../../lib/load.js";
 
 const LOOK_MS = 2000;
+const LOOK_WITH_TEXT_MS = 5000; // each look brings the whole text
 const STALE = "Somebody changed this meeting in the meantime, here or in another window. The newest is loaded now and your change is not in it. What you typed is still here: look, then do it again.";
 
 export const isWorking = (meeting) => meeting.state === "uploaded" || meeting.state === "processing";
@@ -18,7 +19,8 @@ export function useMeeting(api, id) {
   const [conflict, setConflict] = useState(null);
   const [every, setEvery] = useState(null);
   const seen = (answer) => {
-    setEvery(isWorking(answer.meeting) || answer.meeting.state === "uploading" ? LOOK_MS : null);
+    const comes = isWorking(answer.meeting) || answer.meeting.state === "uploading";
+    setEvery(comes ? (answer.text ? LOOK_WITH_TEXT_MS : LOOK_MS) : null);
     return answer;
   };
   const load = useLoad(async (signal) => seen(await api.get(path, {}, { signal })), [api, path], { every });

@@ -1,15 +1,13 @@
 // Running a meeting again with other settings.
 
 import { html } from "../../lib/html.js";
-import { ActionDialog } from "../../lib/dialog.js";
+import { ActionDialog, Dialog } from "../../lib/dialog.js";
 import { useLoad } from "../../lib/load.js";
 import { Failure, Loading } from "../../lib/ui.js";
-import { Dialog } from "../../lib/dialog.js";
 
 const STEPS = [
   ["transcribe", "Write down what is said"],
   ["diarize", "Tell the speakers apart"],
-  ["analyze", "Write summary, decisions, action items and chapters"],
 ];
 
 export function RunAgain({ api, store, onClose }) {
@@ -19,14 +17,12 @@ export function RunAgain({ api, store, onClose }) {
   }
   const { options } = store.meeting;
   const begin = async (values) => {
-    const steps = STEPS.map(([id]) => id).filter((id) => values[id]);
-    if (!steps.length) throw new Error("Choose at least one step.");
+    const steps = [...STEPS.map(([id]) => id).filter((id) => values[id]), "analyze"];
     const given = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, values[name]]).filter(([, value]) => value !== null && value !== ""));
     await store.act("POST", "/run", { steps, options: given });
   };
-  const failed = store.meeting.state === "failed";
   return html`<${ActionDialog} title="Run again" action="Run" onSubmit=${begin} onClose=${onClose}
-    text=${`${failed ? "What is not chosen is taken over from what is finished. " : "What is not chosen is taken over. The summary alone is written from the text as you have changed it; the other steps begin with the recording. "}The present text stays: the list of runs leads back to it, with all its changes.`}
+    text="Summary, decisions, action items and chapters are written again in any case. With neither of these two ticked nothing else is, and they are written from the text as you have changed it. The present text stays: the list of runs leads back to it, with all its changes."
     fields=${[
       ...STEPS.map(([name, label]) => ({ name, label, type: "checkbox", value: true })),
       ...Object.entries(FIELDS).map(([name, field]) => ({ ...field, name, value: options[name] ?? "", ...(field.task ? { options: able(backends.data.backends, field.task, options[name]) } : {}) })),

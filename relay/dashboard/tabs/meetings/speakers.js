@@ -43,7 +43,7 @@ export function Speakers({ api, store, text, people, readOnly, only, setOnly, no
       text=${`All that ${nameOf(asked.speaker)} says is said by the one you choose, and ${nameOf(asked.speaker)} leaves the list. It can be taken back.`}
       fields=${[{ name: "into", label: "Is in truth", type: "select", options: choices(text, { without: asked.speaker.id }), value: choices(text, { without: asked.speaker.id })[0]?.[0] }]}
       onSubmit=${({ into }) => store.edit({ op: "merge", speaker: asked.speaker.id, into })} />`}
-    ${asked?.what === "voices" && html`<${VoicesDialog} ...${{ api, notify, voices }} onClose=${close} />`}`;
+    ${asked?.what === "voices" && html`<${VoicesDialog} ...${{ api, notify, voices }} onRenamed=${store.reload} onClose=${close} />`}`;
 }
 
 const same = (a, b) => (a ?? "").trim().toLowerCase() === (b ?? "").trim().toLowerCase();

@@ -28,8 +28,8 @@ function Words({ line, word, hits, hit }) {
   let from = 0;
   return wordsOf(line).map((one, n) => {
     const start = from;
-    from += one.word.length + 1;
-    return html`<span key=${n} data-word=${n} class=${n === word ? "w being-said" : "w"}>${marked(one.word, start, hits, hit)}</span>${" "}`;
+    from += one.word.length + one.gap.length;
+    return html`<span key=${n} data-word=${n} class=${n === word ? "w being-said" : "w"}>${marked(one.word, start, hits, hit)}</span>${one.gap}`;
   });
 }
 

@@ -2,7 +2,8 @@
 
 const kept = new WeakMap();
 
-/** [{ word, start, end }]. Without times of the words, each has the part of the line that its letters take up. */
+/** [{ word, start, end, gap }], `gap`: what stands behind it. Without times of the words, each has the part of the line that
+ * its letters take up. */
 export function wordsOf(line) {
   let words = kept.get(line);
   if (!words) kept.set(line, (words = timed(line)));
@@ -10,19 +11,26 @@ export function wordsOf(line) {
 }
 
 function timed(line) {
-  const tokens = line.text.split(/\s+/).filter(Boolean);
-  if (line.words?.length === tokens.length) return tokens.map((word, n) => ({ word, start: line.words[n][1], end: line.words[n][2] }));
+  const tokens = tokensOf(line);
+  if (line.words?.length === tokens.length) return tokens.map((word, n) => ({ word, start: line.words[n][1], end: line.words[n][2], gap: " " }));
+  // Scripts without spaces: the model has words where the text shows none.
+  if (line.words?.map(([word]) => word).join("") === tokens.join("")) return line.words.map(([word, start, end]) => ({ word, start, end, gap: "" }));
   const letters = tokens.reduce((sum, word) => sum + word.length + 1, 0);
   const perLetter = (line.end - line.start) / Math.max(1, letters);
   let at = line.start;
   return tokens.map((word) => {
     const start = at;
     at += (word.length + 1) * perLetter;
-    return { word, start, end: at };
+    return { word, start, end: at, gap: " " };
   });
 }
 
-export const textOf = (line) => wordsOf(line).map(({ word }) => word).join(" ");
+const tokensOf = (line) => line.text.split(/\s+/).filter(Boolean);
+
+export const textOf = (line) => wordsOf(line).map(({ word, gap }) => word + gap).join("");
+
+/** The relay cuts lines between words that spaces set apart. */
+export const canSplit = (line) => tokensOf(line).length > 1 && tokensOf(line).length === wordsOf(line).length;
 
 /** Of a list in order of its `start`s the last one that has begun, -1 before the first. */
 export function lastBegun(list, seconds) {

@@ -1,4 +1,4 @@
-"""Meetings for the reader's tests: one made by the real pipeline, copies of it to change, and a very long one."""
+"""Meetings for these tests: one made by the real pipeline, copies of it to change, and a very long one."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def long_one(live: Live) -> str:
     for number in range(LONG_LINES):
         count = chance.choice((2, 3, 4, 5, 6, 7, 9, 12, 17))
         start, step = number * length, length / count
-        words = [Said(chance.choice(vocabulary), start + n * step, start + (n + 0.9) * step) for n in range(count)]
+        times = [(round(start + n * step, 3), round(start + (n + 0.9) * step, 3)) for n in range(count)]
+        words = [Said(chance.choice(vocabulary), *time) for time in times]
         if number % 500 == 250:
             words[0] = Said("landmark", words[0].start, words[0].end)
         speaker = f"S{1 + (number // 3 + number // 40) % 5}"
