@@ -16,10 +16,12 @@ Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 SecondsOrNone = Annotated[int, Meta(ge=0, le=86_400)]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
-Price = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,8})?$")]
-Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$")]
+# A `$` alone would also let a line break at the end pass.
+Price = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,8})?$(?!\n)")]
+Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$(?!\n)")]
 """As a browser sends it: scheme and host, no path, no slash at the end."""
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3,5}$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3,5}$(?!\n)")]
+PackageId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$(?!\n)")]
 
 
 class RelaySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +45,7 @@ class RelaySettings(Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: tuple[str, ...] = ()
     pin_cpu: bool = True
     admin_password: Annotated[str, Meta(min_length=1)] | None = None
-    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)$(?!\n)")] = "info"
 
 
 def _check_price(price: str, currency: str) -> None:
@@ -73,7 +75,7 @@ class TierSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Package(Struct, frozen=True, forbid_unknown_fields=True):
-    id: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
+    id: PackageId
     credits: Annotated[int, Meta(ge=1, le=1_000_000)]
     price: Price
     currency: Currency = "USD"
@@ -131,7 +133,7 @@ class ReconcileSettings(Struct, frozen=True, forbid_unknown_fields=True):
     initial_delay_seconds: SecondsOrNone = 15
     interval_seconds: Seconds = 60
     window_hours: Annotated[int, Meta(ge=1, le=876_000)] = 72
-    on_amount_drift: Annotated[str, Meta(pattern="^(review|grant)$")] = "review"
+    on_amount_drift: Annotated[str, Meta(pattern=r"^(review|grant)$(?!\n)")] = "review"
     grant_late: bool = False
     accept_marked: bool = True
 

@@ -9,13 +9,22 @@ import msgspec
 
 from relay.books import usage
 from relay.domain import ledger, tiers
-from relay.domain.accounts import Account
+from relay.domain.accounts import Account, type_of
 from relay.domain.ledger import Draft
 from relay.domain.tiers import Tiers
 from relay.domain.usage import Usage
 from relay.ports.storage import Doc, ReadTx, Tx
 
 COLL = "credits"
+COUNTED = (
+    "lifetime_consumed",
+    "lifetime_gemini_consumed",
+    "monthly_consumed",
+    "monthly_gemini_consumed",
+    "purchased_balance",
+    "held",
+    "owed",
+)
 
 
 def get(tx: ReadTx, key: str) -> Account | None:
@@ -59,6 +68,8 @@ def save(
 
     `counting`: what else happened, for the same row of figures.
     """
+    if min(getattr(account, name) for name in COUNTED) < 0:
+        raise ArithmeticError(f"a balance would be below zero: {type_of(key)}")  # such a row could not be read again
     fresh = account.created_at == now and tx.get(COLL, key) is None
     if drafts or fresh or counting is not None:
         usage.count_entries(tx, now, drafts, fresh=fresh, counting=counting)

@@ -48,6 +48,6 @@ def query_int(req: falcon.Request, name: str, *, default: int | None, low: int, 
     text = req.get_param(name)
     if text is None:
         return default
-    if not re.fullmatch(r"\d{1,15}", text) or not low <= int(text) <= high:
+    if not re.fullmatch("[0-9]{1,15}", text) or not low <= int(text) <= high:
         raise BadRequest(f"{name} must be a whole number from {low} to {high}", details={"path": name})
     return int(text)

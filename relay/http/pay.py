@@ -52,7 +52,8 @@ class Pay:
             with contextlib.suppress(RelayError):  # the page shows what is known; the sweep looks again
                 self._core.till.checks.wait(order_id, WAIT_SECONDS, signed=False)
             order = self._core.storage.read(lambda tx: orders.get(tx, order_id))
-        assert order is not None
+        if order is None:
+            raise NotFound("there is no such payment")
         resp.content_type = "text/html; charset=utf-8"
         resp.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
         resp.set_header("Referrer-Policy", "no-referrer")

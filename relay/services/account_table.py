@@ -47,14 +47,14 @@ Rows = list[tuple[str, Doc]]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`search`: a part of the key. `type`: cloud, install or license. `tier`: its name."""
+    """`search`: a part of the key. `type`: cloud, install or license. `tier`: its name. `blocked`: None for either."""
 
     sort: str = "credit_key"
     descending: bool = False
     search: str | None = None
     type: str | None = None
     tier: str | None = None
-    blocked: bool = False
+    blocked: bool | None = None
 
     @property
     def prefix(self) -> str | None:
@@ -65,7 +65,7 @@ class Wish:
             (self.search or "").casefold() in key.casefold()
             and (self.type is None or type_of(key) == self.type)
             and (self.tier is None or (doc.get("paid_tier") or "core") == self.tier)
-            and (not self.blocked or doc.get("blocked_at") is not None)
+            and (self.blocked is None or (doc.get("blocked_at") is not None) == self.blocked)
         )
 
     def place(self, row: tuple[str, Doc]) -> tuple[Any, str]:
@@ -124,9 +124,9 @@ class AccountTable:
     def _many(self, wish: Wish, limit: int, offset: int) -> tuple[int, bool, Rows]:
         strangers = wish.type == "install" and self._storage.read(_strangers) > 0
         if wish.sort == "tier" and wish.tier is None:
-            return self._by_tier(wish, limit, offset, walk=wish.blocked or strangers)
+            return self._by_tier(wish, limit, offset, walk=wish.blocked is not None or strangers)
         index = None if wish.sort == "tier" else SORTS[wish.sort]
-        if wish.tier == "core" or wish.blocked or strangers:
+        if wish.tier == "core" or wish.blocked is not None or strangers:
             return self._walk(wish, index, limit, offset)
 
         def read(tx: ReadTx) -> tuple[int, bool, Rows]:

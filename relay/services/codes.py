@@ -35,7 +35,7 @@ class NewCode(Struct, frozen=True, forbid_unknown_fields=True):
     code: Annotated[str, Meta(max_length=200)]
     kind: Kind
     value: Annotated[int, Meta(ge=0, le=2**50)] = 0
-    currency: Annotated[str, Meta(pattern="^([A-Z]{3,5})?$")] = ""
+    currency: Annotated[str, Meta(pattern=r"^([A-Z]{3,5})?$(?!\n)")] = ""
     max_uses: Uses | None = None
     products: Names = ()
     tiers: Names = ()

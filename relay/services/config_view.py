@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from relay.config import Config
-from relay.services.secrecy import masked, reference
+from relay.services.secrecy import DOTS, masked, reference
 from relay.services.settings_book import SettingsBook
 from relay.services.settings_items import has, pick
 from relay.tables import is_reference
 
+PATH = re.compile(r"(://[^/?#]*)/.+")
 PASSWORD = "RELAY_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
 
 
@@ -30,6 +32,9 @@ def config_view(config: Config, book: SettingsBook, outside: Mapping[str, tuple[
     tree: dict[str, Any] = msgspec.to_builtins(book.live.now)
     sources = {key: _source(key, path, written, kept) for key, path in _leaves(tree)}
     shown = masked(tree, written)
+    if isinstance(url := shown["events"]["url"], str):
+        # Chat services give out addresses whose path is the secret.
+        shown["events"]["url"] = PATH.sub(rf"\1/{DOTS}", url)
     for key, (value, source) in outside.items():
         section, _, name = key.partition(".")
         shown[section][name] = value

@@ -10,9 +10,9 @@ from relay.books import accounts, holds, jobs
 from relay.domain import tiers
 from relay.domain.accounts import Account, count_gemini, spend
 from relay.domain.credits import credits_view, current
-from relay.domain.holds import give_back, same_month
+from relay.domain.holds import Hold, give_back, same_month
 from relay.domain.instants import iso, utcnow
-from relay.domain.ledger import Draft, Entry
+from relay.domain.ledger import Draft, Entry, Sums
 from relay.errors import Conflict, Invalid, NotFound
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.policy import Policy
@@ -125,11 +125,15 @@ class Credits:
                 give_back(account, hold)
                 holds.delete(tx, hold)
             drafts = tiers.refresh(account, self._policy.tiers, now)
+            taken = _settled(account, holds.of_account(tx, job.account))
             gone = not same_month(account, job.bucket, job.cycle) or (job.bucket == "lifetime" and account.core_closed)
+            # A row may have been edited by hand since: what is not taken any more cannot go back there.
+            gone = gone or (job.bucket != "purchased" and not taken[f"{job.bucket}_consumed"])
             bucket = "purchased" if gone else job.bucket
             spend(account, bucket, -1)
             draft = Draft("refund", bucket, 1, reason, cycle=job.cycle if bucket == "monthly" else None)
-            if job.gemini in {"lifetime", "monthly"} and same_month(account, job.gemini, job.cycle):
+            counted = taken.get(f"{job.gemini}_gemini_consumed", 0)
+            if job.gemini in {"lifetime", "monthly"} and same_month(account, job.gemini, job.cycle) and counted:
                 count_gemini(account, job.gemini, -1)
                 draft.gemini, draft.gemini_bucket, draft.cycle = -1, job.gemini, job.cycle
             job.paid_at, job.bucket, job.gemini, job.refunded = None, "", "", True
@@ -176,3 +180,11 @@ class Credits:
         reference: str = "",
     ) -> None:
         accounts.save(tx, key, account, self._policy.tiers, now, drafts, actor=actor, reference=reference)
+
+
+def _settled(account: Account, open_holds: list[Hold]) -> dict[str, int]:
+    """What has been taken from the allowances for good: without what open holds will settle or give back."""
+    taken = Sums.of(account)
+    for hold in open_holds:
+        taken.add_hold(hold)
+    return {name: max(0, getattr(account, name) - value) for name, value in taken.counters.items()}

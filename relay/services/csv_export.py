@@ -110,7 +110,9 @@ class Exports:
 def written(header: list[str], batches: Iterable[list[Row]]) -> Iterator[bytes]:
     for batch in chain([[header]], batches):
         out = io.StringIO()
-        csv.writer(out, lineterminator="\r\n").writerows([defused(cell) for cell in row] for row in batch)
+        csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_NONNUMERIC).writerows(
+            [defused(cell) for cell in row] for row in batch
+        )
         yield out.getvalue().encode()
 
 

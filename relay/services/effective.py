@@ -15,6 +15,8 @@ from relay.services.settings_items import has, items, pick
 from relay.settings import Settings
 
 USERINFO = re.compile(r"://[^/?#\s]*@")
+LIMITS = ("_credits", "_gemini")
+"""How the names of a tier's limits end."""
 MAX_ENTRIES = 200
 MAX_TEXT = 2048
 
@@ -72,7 +74,21 @@ class Layers:
                     kept[key] = values[key]
                     del problems[key]
                     progress = True
-        return settings, kept, problems
+        halves = {other: key for key in problems for other in _lifted(kept, key)}
+        for other, key in halves.items():
+            problems[other] = f"{other}: set aside with {key}; without that one it would lift a limit"
+            del kept[other]
+        return self.over(kept) if halves else settings, kept, problems
+
+
+def _lifted(kept: Mapping[str, Any], aside: str) -> list[str]:
+    """The kept limits of a tier that has lost one of its own: all of them, when one is "unlimited". It was made so
+    because of the other, and nobody meant a tier without any limit."""
+    tier, _, name = aside.rpartition(".")
+    if not tier.startswith("tiers.") or not name.endswith(LIMITS):
+        return []
+    limits = [key for key in kept if key.rpartition(".")[0] == tier and key.endswith(LIMITS)]
+    return limits if any(kept[key] is None for key in limits) else []
 
 
 def _check_routing(settings: Settings, values: Mapping[str, Any], backends: tuple[str, ...]) -> None:
@@ -92,6 +108,8 @@ def _check(key: str, value: Any) -> None:
             continue
         if len(text) > MAX_TEXT or USERINFO.search(text):
             raise ConfigError(f"{key}: at most {MAX_TEXT} characters, and no user or password in a URL")
+        if not text.isprintable():
+            raise ConfigError(f"{key}: no line breaks and no other signs that cannot be seen")
         if DOTS in text:
             raise ConfigError(f"{key}: the dots stand for something secret; write the whole value, or leave it alone")
 

@@ -21,6 +21,7 @@ from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services import idempotency
 from relay.services.account_admin import Also, By, facts, record
 from relay.services.policy import Policy
+from relay.services.running_calls import RunningCall
 
 BATCH = 50
 PIECES = 200
@@ -30,7 +31,7 @@ MAX_OPEN = 10_000
 
 
 class Erasing:
-    """`issuers`: who may have made keys for the account."""
+    """`issuers`: who may have made keys for the account. `running`: the calls that somebody waits for."""
 
     def __init__(
         self,
@@ -38,8 +39,10 @@ class Erasing:
         policy: Policy,
         issuers: Iterable[object],
         clock: Callable[[], datetime] = utcnow,
+        running: Callable[[], list[RunningCall]] = list,
     ) -> None:
         self._storage = storage
+        self._running = running
         self._policy = policy
         self._issuers = [each for each in issuers if isinstance(each, KeyIssuer)]
         self._clock = clock
@@ -49,6 +52,8 @@ class Erasing:
 
         `also` is part of the last transaction.
         """
+        if any(running.call.identity.account == key for running in self._running()):
+            raise busy()  # one that is paid already, a stream or a free one, holds nothing
         self._storage.read(lambda tx: refuse_busy(tx, key))
         found = sum(issuer.end_all(key) for issuer in self._issuers)
         for _ in range(ROUNDS):

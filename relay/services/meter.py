@@ -301,7 +301,7 @@ class Meter:
             usage.count_entries(
                 tx, now, (), fresh=False, counting=lambda row: records.count_answer(row, call, backend, free=True)
             )
-        elif late and call.kept:
+        elif late and call.kept and job is not None:
             usage.stored(tx, now, call.kept)
         account = current(account, self.policy.tiers, now)
         view = credits_view(account, self.tier(account, call.identity, now), allowance=call.identity.allowance)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from relay.books import accounts, holds, jobs
 from relay.domain import tiers
-from relay.domain.accounts import Account, Bucket, count_gemini, spend
+from relay.domain.accounts import Account, Bucket, consumed, count_gemini, spend
 from relay.domain.holds import Hold, drop_gemini, move_to_purchased, same_month
 from relay.domain.jobs import Job
 from relay.domain.ledger import Draft
@@ -25,7 +25,9 @@ def claim(tx: Tx, call: Any, owner: str, policy: Policy, now: datetime) -> bool:
     job, hold = jobs.get(tx, call.job_id), holds.get(tx, call.job_id)
     if job is not None and job.gemini:
         return True
-    account = accounts.get(tx, call.identity.account) or Account()
+    account = accounts.get(tx, call.identity.account)
+    if account is None:
+        return False  # it was erased while the call ran: there is nothing to count in
     tier = policy.tiers.get(call.identity.tier or "") or tiers.tier_of(account, policy.tiers, now)
     if hold is None:
         if job is None or job.paid_at is None:
@@ -73,6 +75,7 @@ def charge_follow_up(account: Account, hold: Hold, job: Job | None) -> list[Draf
     if hold.bucket == "purchased" and job is not None:
         account.held -= 1
         gone = not same_month(account, job.bucket, job.cycle) or (job.bucket == "lifetime" and account.core_closed)
+        gone = gone or (job.bucket in {"lifetime", "monthly"} and consumed(account, job.bucket) < 1)  # edited by hand
         origin: Bucket | Literal[""] = "purchased" if gone else job.bucket
         if origin:
             spend(account, origin, -1)

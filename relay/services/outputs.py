@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from relay.books import audit, outputs, usage, work
+from relay.books import audit, jobs, outputs, usage, work
 from relay.books.outputs import Output
 from relay.domain.instants import iso, utcnow
 from relay.domain.jobs import SERVER_ID
@@ -55,7 +55,13 @@ class Outputs:
             return None
         call.kept = len(raw)
         key = outputs.key_of(call.job_id, call.id, at)
-        return lambda tx: outputs.put(tx, key, output)
+
+        def put(tx: Tx) -> None:
+            # Without a record of its job, the account was erased while the call ran.
+            if jobs.get(tx, call.job_id) is not None:
+                outputs.put(tx, key, output)
+
+        return put
 
     def keep(self, call: Call, result: dict[str, Any]) -> None:
         """For an answer that was settled before it was complete. Does not wait for the disk."""
@@ -65,7 +71,8 @@ class Outputs:
 
         def keep(tx: Tx) -> None:
             put(tx)
-            usage.stored(tx, self._clock(), call.kept)
+            if jobs.get(tx, call.job_id) is not None:
+                usage.stored(tx, self._clock(), call.kept)
 
         try:
             self._storage.submit(keep)

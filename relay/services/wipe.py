@@ -1,7 +1,8 @@
 """Wipe all: accounts and what they did go; the books, and what money may still come in by, stay.
 
-In transactions of a bounded size, subscriptions first: from then on no saved card is charged. A wipe that was cut off
-is finished by the next one. What comes in while it runs may go with it, or stay.
+In transactions of a bounded size, subscriptions first: from then on no saved card is charged. No job outlives its
+account: the new row of a caller who comes again must not be refunded, or counted up, for what the old one did. A wipe
+that was cut off is finished by the next one. What comes in while it runs may go with it, or stay.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from relay.services import erasing, idempotency
 from relay.services.account_admin import By
 from relay.services.jobs import Jobs
 from relay.services.policy import Policy
+from relay.services.running_calls import RunningCall
 
 BATCH = 100
 KEEP_STATES = frozenset({"pending", "processing", "review"})
@@ -36,11 +38,13 @@ class Wipe:
         issuers: Iterable[object],
         jobs: Jobs,
         clock: Callable[[], datetime] = utcnow,
+        running: Callable[[], list[RunningCall]] = list,
     ) -> None:
         self._storage = storage
         self._policy = policy
         self._issuers = [each for each in issuers if isinstance(each, KeyIssuer)]
         self._jobs = jobs
+        self._calls = running
         self._clock = clock
         self._at_work = threading.Lock()
 
@@ -58,7 +62,7 @@ class Wipe:
             self._at_work.release()
 
     def _all(self, by: By, *, force: bool) -> dict[str, int]:
-        running = self._storage.read(_running)
+        running = max(self._storage.read(_running), len(self._calls()))
         if running and not force:
             raise Conflict(
                 f"{running} calls or jobs are running; stop the traffic and wait, or send force",
@@ -70,16 +74,17 @@ class Wipe:
         wiped["keys"] = sum(issuer.end_all(None) for issuer in self._issuers)
         if force:
             self._cancel_jobs()
+        wiped["jobs"] = self._walk(jobs.COLL, _closed_jobs(jobs.COLL))
         wiped["accounts"] = self._walk(accounts.COLL, lambda tx, rows: self._zero(tx, rows, by))
         self._walk(pieces.COLL, _closed_pieces)
         wiped["outputs"] = self._walk(outputs.COLL, self._drop_outputs)
-        wiped["jobs"] = self._walk(jobs.COLL, _closed_jobs(jobs.COLL))
+        wiped["jobs"] += self._walk(jobs.COLL, _closed_jobs(jobs.COLL))
         self._walk(work.COLL, _closed_jobs(work.COLL))
         wiped["stored_answers"] = self._walk(idempotency.COLL, _delete(idempotency.COLL))
         wiped["callbacks"] = self._walk(outbox.COLL, _callbacks)
         wiped["deliveries"] = self._walk(inbox.COLL, _delete(inbox.COLL))
         wiped["orders"] = self._walk(orders.COLL, _over)
-        wiped["figures"] = self._walk(figures.COLL, _delete(figures.COLL))
+        wiped["figures"] = self._walk(figures.COLL, _figures)
         self._storage.transact(lambda tx: _note(tx, line, wiped))
         self._storage.sweep_blobs(3600)
         return wiped
@@ -107,11 +112,13 @@ class Wipe:
                 continue
 
     def _zero(self, tx: Tx, rows: Rows, by: By) -> int:
-        """Accounts go as one that is erased does."""
+        """Accounts go as one that is erased does, with the records of jobs that were answered since the wipe began."""
         held = defaultdict(list)
         for hold in holds.page(tx, limit=erasing.MAX_OPEN):
             held[hold.account].append(hold)
         for key, doc in rows:
+            for job_id, _ in tx.scan(jobs.COLL, "account_at", f"{key} ", f"{key} ~", limit=erasing.MAX_OPEN):
+                tx.delete(jobs.COLL, job_id)
             erasing.zero(tx, key, accounts.load(doc), held[key], self._policy, self._clock(), by)
         return len(rows)
 
@@ -179,6 +186,17 @@ def _over(tx: Tx, rows: Rows) -> int:
         tx.delete(discounts.USES, order_id)
         gone += 1
     return gone
+
+
+def _figures(tx: Tx, rows: Rows) -> int:
+    """But not how much is stored and owed now: what came in since the wipe began is counted in there."""
+    for key, doc in rows:
+        stays = {name: doc[name] for name in ("stored", "owed") if doc.get(name)}
+        if stays and key[:2] not in {f"{figures.HOUR} ", f"{figures.DAY} "}:
+            tx.put(figures.COLL, key, stays)
+        else:
+            tx.delete(figures.COLL, key)
+    return len(rows)
 
 
 def _note(tx: Tx, line: str, wiped: dict[str, int]) -> None:

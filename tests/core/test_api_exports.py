@@ -29,7 +29,8 @@ EXPORTS = set(
     Transcript Tx Unavailable Unsupported UnsupportedMedia UpstreamFailed UpstreamTimeout Word check_id crash_point
     cut_on_silence decode hookimpl read_settings write_wav DiarizedChunk SpeakerTurn stitch_speakers
     Chunk Chunking Endpoint HTTPStream ServerName decoded in_chunks openai_chat openai_models transcribe_in_chunks
-    CallerKey Diarization Diarizer DiarizeRequest Forbidden KeyIssuer LicenceCache LicenceKeeper NotFound Space SpaceReadTx SpaceTx
+    CallerKey Diarization Diarizer DiarizeRequest Forbidden KeyIssuer LicenceCache LicenceKeeper NotFound Space
+    SpaceReadTx SpaceTx
     Turn BadRequest Connectable Delivery Money Notice Purchase Rail RailClient RailError RailFailed
     RailOutcomeUnknown RailUnavailable SavedCards Snapshot Status Step Unauthenticated money
     NoSuchModel NotAccepted

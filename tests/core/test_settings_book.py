@@ -240,6 +240,17 @@ def test_of_two_that_contradict_each_other_the_newer_one_stays(house, newer):
     assert len(house.book.state.problems) == 1
 
 
+def test_a_tier_that_was_moved_to_months_does_not_become_unlimited_by_an_edit_of_the_file(house):
+    house.book.save("admin", {"tiers.core.lifetime_credits": None, "tiers.core.monthly_credits": 4})
+    house.write(FILE.replace("lifetime_credits = 10", "lifetime_credits = 10\nlifetime_gemini = 2"))
+    core = house.now.tiers["core"]
+    assert (core.lifetime_credits, core.lifetime_gemini, core.monthly_credits) == (10, 2, None)
+    rows = house.rows()
+    assert all(rows[f"tiers.core.{name}"]["problem"] for name in ("lifetime_credits", "monthly_credits"))
+    house.write(FILE)
+    assert house.now.tiers["core"].monthly_credits == 4, "it is back when the file is"
+
+
 def test_saved_settings_that_cannot_be_read_are_named(house):
     house.storage.transact(lambda tx: tx.put("settings", "overrides", {"version": "one"}))
     with pytest.raises(ConfigError, match="what the dashboard saved"):

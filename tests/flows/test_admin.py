@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.flows.fake_rail import FakeRail
 from tests.flows.live import OPERATOR, PASSWORD, FakeBackend, Live, Reply, assert_error, at_once, running
 
 LOGIN = "/admin/login"
@@ -285,3 +286,8 @@ def test_a_session_ends_with_the_password_it_was_opened_by(tmp_path) -> None:
 def test_a_grant_that_is_no_object_is_400(live: Live, body: str) -> None:
     session = live.login() | {"Content-Type": "application/json"}
     assert_error(live.call("POST", "/admin/credits/grant", body.encode(), session), 400, "bad_request")
+
+
+def test_the_way_back_from_a_consent_page_is_open_only_where_there_is_one(start, backend) -> None:
+    with start(backend, rails=[FakeRail()]) as live:
+        assert_error(live.get("/admin/fake/callback"), 401, "unauthenticated")

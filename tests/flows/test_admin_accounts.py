@@ -149,6 +149,8 @@ def test_the_table_is_filtered_by_type_tier_and_block_in_any_order(house) -> Non
     assert keys("tier=core&type=cloud&sort=purchased&order=desc") == ["user:table-2", "user:table-0"]
     assert keys("blocked=true&sort=total") == ["user:table-2"]
     assert keys("blocked=true&tier=pro") == []
+    assert "user:table-2" not in keys("blocked=false&limit=1000")
+    assert set(keys("blocked=false&limit=1000")) | {"user:table-2"} == set(keys("limit=1000"))
     assert keys("sort=tier&order=desc")[0] == "user:table-1"
     assert keys("sort=used&order=desc")[0] == "inst:table-install"
     assert keys("tier=%3Cscript%3E") == []

@@ -94,7 +94,7 @@ def test_a_secret_says_where_it_is_set(live: Live, operator: dict[str, str], tmp
     assert plugins["openai_compatible"]["vllm"]["headers"] == {"X-Mine": "••••"}
     assert plugins["openai_compatible"]["vllm"]["model"] == "<script>alert(1)</script>", "text stays text"
     assert shown["config"]["relay"]["admin_password"] == "••••"
-    assert shown["config"]["events"]["url"] == "http://••••@127.0.0.1:9/hook?••••"
+    assert shown["config"]["events"]["url"] == "http://••••@127.0.0.1:9/••••"
     sources = shown["sources"]
     assert sources["plugins.gemini.api_key"] == "env"
     assert sources["plugins.zaprite.api_key"] == "file"

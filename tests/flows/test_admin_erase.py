@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from relay.services.account_admin import By
+from relay.services.erasing import Erasing
 from relay.services.idempotency import own_prefix
 from tests.flows.background import submit
 from tests.flows.fake_rail import FakeRail
@@ -166,3 +169,37 @@ def test_a_job_submitted_for_an_erased_account_is_its_own_again(house, name) -> 
     assert post(house, f"inst:{name}", "erase", confirm=f"inst:{name}").status == 200
     assert submit(house, name, job="again").status == 202
     eventually(lambda: house.holds() == 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_free_call_of_a_paid_job_that_runs_is_a_running_call_too(house, backend, name, stream) -> None:
+    """It holds nothing any more, yet its answer would be kept after the erasure."""
+    assert house.analyze(user(name), job="one").charged == 1
+    backend.gate = threading.Event()
+    answers: list[Any] = []
+    call = threading.Thread(target=lambda: answers.append(house.analyze(user(name), job="one", stream=stream)))
+    call.start()
+    eventually(lambda: backend.running == 1)
+    key = f"user:{name}"
+    assert_error(post(house, key, "erase", confirm=key), 409, "busy")
+    backend.gate.set()
+    backend.gate = None
+    call.join(20)
+    assert answers[0].status == 200
+    eventually(lambda: post(house, key, "erase", confirm=key).status == 200)
+
+
+def test_an_answer_that_comes_after_the_erasure_is_not_kept(house, backend, name) -> None:
+    """As from another process, whose running calls are not seen here."""
+    key = f"user:{name}"
+    job = house.analyze(user(name), job="one").json["meta"]["server_job_id"]
+    backend.gate = threading.Event()
+    call = threading.Thread(target=lambda: house.analyze(user(name), job="one"))
+    call.start()
+    eventually(lambda: backend.running == 1)
+    unseen = Erasing(house.core.storage, house.core.policy, ())
+    unseen.erase(key, By("somebody"), lambda _tx: None)
+    backend.gate.set()
+    backend.gate = None
+    call.join(20)
+    assert_error(house.get(f"/admin/job-output/{job}", house.session), 404, "not_found")

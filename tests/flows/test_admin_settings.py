@@ -236,6 +236,24 @@ def test_a_bad_value_is_named_by_its_key_and_nothing_of_the_save_counts(house: H
     assert house.post("/admin/settings/promote-prompt", name="poem", prompt="Sing.").status == 422
 
 
+BROKEN_LINES: list[dict[str, Any]] = [
+    {"relay.log_level": "debug\n"},
+    {"reconcile.on_amount_drift": "grant\n"},
+    {"tiers.pro.price": "5.00\n"},
+    {"tiers.pro.currency": "USD\n"},
+    {"relay.cors_origins": ["https://a.example\n"]},
+    {"relay.public_url": "https://a.example/\nx"},
+    {"packages": [{"id": "a\n", "credits": 5, "price": "1.00"}]},
+    {"packages": [{"id": "a", "credits": 5, "price": "1.00\n"}]},
+]
+
+
+@pytest.mark.parametrize("changes", BROKEN_LINES, ids=str)
+def test_a_line_break_in_a_value_is_refused(house: House, changes: Any) -> None:
+    """With such a log_level the relay would not start again."""
+    assert_error(house.put(changes), 422, "invalid")
+
+
 def test_the_history_says_who_changed_what_and_is_in_the_audit_log(house: House) -> None:
     house.save(jobs__max_calls=77)
     newest = house.live.get("/admin/settings/history?limit=1", house.operator).json["rows"]

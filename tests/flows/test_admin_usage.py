@@ -9,6 +9,7 @@ import pytest
 
 from relay.domain.instants import utcnow
 from relay.errors import UpstreamFailed
+from relay.services.csv_export import written
 from tests.flows.fake_rail import FakeRail
 from tests.flows.live import FakeBackend, Live, assert_error, eventually, running
 from tests.flows.test_money import SHOP, bought, deliver
@@ -144,3 +145,8 @@ def test_a_long_file_comes_whole(live: Live, admin: dict[str, str]) -> None:
     live.core.storage.transact(many)
     names = [row["credit_key"] for row in table(live, admin, "credits")]
     assert len(names) == len(set(names)) == 953
+
+
+def test_a_text_stays_one_cell_where_a_spreadsheet_separates_by_semicolons() -> None:
+    """Else its second half would be a cell of its own, and may begin like a formula."""
+    assert b"".join(written(["email", "n"], [[["x;=1+1@x", 5]]])) == b'"email","n"\r\n"x;=1+1@x",5\r\n'

@@ -5,6 +5,7 @@ import json
 import pytest
 import urllib3
 
+from tests.flows.fake_backend import FakeBackend
 from tests.flows.processes import BASIC, relay_process, run_relay
 
 WHO = {"X-Recap-Install-Id": "someone"}
@@ -83,3 +84,31 @@ def test_a_refused_edit_leaves_no_trace_so_that_the_corrected_one_counts(data):
     (data / "credits.json").write_text(json.dumps({"inst:someone": {"purchased_balance": 200}}))
     with relay_process(BASIC, data, env=ENV) as relay:
         assert credits_of(relay)["purchased"] == 200
+
+
+def test_a_job_is_refunded_though_its_row_was_edited_since(start, tmp_path):
+    """What is not taken any more cannot go back there: a counter below nothing would make the row unreadable."""
+    tiers = "[tiers.core]\nlifetime_credits = 10\nlifetime_gemini = 5\n"
+    jobs = {}
+    with start(FakeBackend("dear", cost_class="gemini"), settings=tiers) as live:
+        for name in ("edited", "removed", "uncounted"):
+            jobs[name] = live.analyze(name).json["meta"]["server_job_id"]
+    file = tmp_path / "data" / "credits.json"
+    rows = json.loads(file.read_text())
+    rows["inst:edited"]["lifetime_consumed"] = 0
+    del rows["inst:removed"]
+    rows["inst:uncounted"]["lifetime_gemini_consumed"] = 0
+    file.write_text(json.dumps(rows))
+    with start(FakeBackend("dear", cost_class="gemini"), settings=tiers) as live:
+        session = live.login()
+        for job in jobs.values():
+            reply = live.call("POST", f"/admin/job/{job}/refund", headers=session, json={"reason": "x"})
+            assert (reply.status, reply.json) == (200, {"ok": True, "refunded": True})
+        left = {name: live.credits(name) for name in jobs}
+        assert {name: (each["remaining"], each["purchased"]) for name, each in left.items()} == {
+            "edited": (10, 1),
+            "removed": (10, 1),
+            "uncounted": (10, 0),
+        }
+        assert live.get("/admin/credits", session).json["count"] == 3
+        live.assert_balanced()

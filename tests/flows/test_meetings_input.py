@@ -154,8 +154,8 @@ def stereo(seconds: int, left: int, right: int) -> bytes:
         file.setframerate(16_000)
         both = array("h", bytes(4 * len(samples)))
         for at, value in enumerate(samples):
-            # A level alone is no sound: it swings.
-            sound, first = value * 4 * (1 if at % 40 < 20 else -1), at // 80_000 % 2 == 0
+            # A level alone is no sound: it swings, and all are as loud as each other.
+            sound, first = (value and 8000) * (1 if at % 40 < 20 else -1), at // 80_000 % 2 == 0
             both[2 * at] = sound if first else sound * left // 100
             both[2 * at + 1] = sound * right // 100 if first else sound
         file.writeframes(both.tobytes())
@@ -164,7 +164,7 @@ def stereo(seconds: int, left: int, right: int) -> bytes:
 
 def test_one_speaker_per_channel_is_told_by_the_channels_without_a_diarizer(relay, admin, ears, other, monkeypatch):
     monkeypatch.setattr("tests.flows.meeting_room.seconds_of", lambda _path: [(n, float(n)) for n in range(20)])
-    found = ended(relay, admin, upload(relay, admin, stereo(20, 0, 2)))
+    found = ended(relay, admin, upload(relay, admin, stereo(20, 0, 15)))
     assert found["meeting"]["state"] == "ready", found
     assert not any(task == "diarize" for task, _ in (*ears.heard, *other.heard))
     said = {word: line["speaker"] for line in found["text"]["lines"] for word in line["text"].split()}

@@ -11,6 +11,7 @@ from relay.books import accounts
 from tests.flows.fake_rail import FakeRail
 from tests.flows.house import MORE, SHOP, bought, deliver, give, last_audit
 from tests.flows.live import (
+    FakeBackend,
     Live,
     Reply,
     assert_error,
@@ -177,3 +178,65 @@ def test_no_saved_card_is_charged_after_a_wipe(house) -> None:
     house.core.storage.transact(lambda tx: tx.put("subscriptions", key, due))
     assert wipe(house).json["wiped"]["subscriptions"] == 1
     assert house.core.till.renewals.tick() == 0
+
+
+LIMITED = """
+[tiers.core]
+lifetime_credits = 10
+lifetime_gemini = 5
+"""
+
+
+@pytest.fixture
+def cut_off(start) -> Any:
+    """A relay with a dear backend, and a wipe of it that stops when the accounts are gone."""
+    own, dear = FakeBackend("own"), FakeBackend("dear", cost_class="gemini")
+    with start(own, dear, settings=LIMITED) as live:
+        live.session = live.login()
+
+        def stop() -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("relay.services.wipe._closed_pieces", None)
+                patch.setattr("relay.services.wipe.Wipe._drop_outputs", None)
+                live.core.storage.transact(lambda tx: tx.put("pieces", "job_x/1", {}))
+                assert wipe(live).status == 500
+            assert count(live, "credits") == 0
+
+        live.cut_off = stop
+        yield live
+        live.core.storage.transact(lambda tx: tx.delete("pieces", "job_x/1"))
+        live.assert_balanced()
+
+
+def test_a_further_call_of_a_job_from_before_the_wipe_does_not_break_the_chain(cut_off) -> None:
+    assert cut_off.analyze("caller", job="one", backend="own").charged == 1
+    cut_off.cut_off()
+    assert cut_off.analyze("caller", job="one", backend="dear").charged == 1
+    cut_off.assert_balanced()
+
+
+def test_a_job_from_before_the_wipe_is_not_refunded_to_the_row_that_came_after_it(cut_off) -> None:
+    job = cut_off.analyze("caller", backend="dear").json["meta"]["server_job_id"]
+    cut_off.cut_off()
+    assert cut_off.analyze("caller", backend="own").charged == 1
+    reply = cut_off.call("POST", f"/admin/job/{job}/refund", headers=cut_off.session, json={"reason": "x"})
+    assert_error(reply, 404, "not_found")
+    left = cut_off.credits("caller")
+    assert (left["total"], left["gemini_remaining"]) == (9, 5)
+
+
+def test_answers_that_come_in_during_a_wipe_still_count_in_the_store(house, monkeypatch) -> None:
+    """Else the store would hold more than it says, and more than it may."""
+    house.analyze("before")
+    walk = type(house.core.wipe)._walk
+
+    def walks(self, coll, act):
+        if coll == "idempotency":
+            assert house.analyze("meanwhile").status == 200
+        return walk(self, coll, act)
+
+    monkeypatch.setattr(type(house.core.wipe), "_walk", walks)
+    assert wipe(house).status == 200
+    assert count(house, "outputs") == 1
+    stats = house.get("/admin/output-store-stats", house.session).json
+    assert stats["bytes"] > 0

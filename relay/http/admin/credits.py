@@ -65,7 +65,7 @@ def _wish(req: falcon.Request) -> Wish:
         search=search,
         type=_one_of(req, "type", TYPES),
         tier=req.get_param("tier") or None,
-        blocked=_one_of(req, "blocked", ("true", "false")) == "true",
+        blocked={"true": True, "false": False}.get(_one_of(req, "blocked", ("true", "false")) or ""),
     )
 
 

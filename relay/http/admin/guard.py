@@ -14,6 +14,7 @@ from relay.books import audit
 from relay.domain.access import MASTER
 from relay.errors import AuthRejected, Forbidden, Unauthenticated
 from relay.http.admin.access import needed
+from relay.ports.rails import Connectable
 from relay.services.admin import Admin
 from relay.services.admin_sessions import Session, same
 from relay.services.core import Core
@@ -59,7 +60,8 @@ class Guard:
 
     def __init__(self, core: Core) -> None:
         self._admin = core.admin
-        self._open = {"/admin/login", "/admin/status", *(f"/admin/{rail}/callback" for rail in core.till.rails)}
+        connectable = [name for name, rail in core.till.rails.items() if isinstance(rail, Connectable)]
+        self._open = {"/admin/login", "/admin/status", *(f"/admin/{name}/callback" for name in connectable)}
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
         audit.address_of_request.set(req.context.address)

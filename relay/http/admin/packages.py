@@ -13,7 +13,7 @@ from relay.http.body import query_int, read_json
 from relay.services.core import Core
 from relay.services.packages import Packages
 from relay.services.settings_book import Saved
-from relay.settings import Currency, Package, Price
+from relay.settings import Currency, Package, PackageId, Price
 
 Version = Annotated[int, Meta(ge=0)]
 NEWEST = 10**15
@@ -23,7 +23,7 @@ class Terms(Struct, forbid_unknown_fields=True):
     credits: Annotated[int, Meta(ge=1, le=1_000_000)]
     price: Price
     currency: Currency = "USD"
-    id: Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")] | None = None
+    id: PackageId | None = None
     version: Version | None = None
 
 

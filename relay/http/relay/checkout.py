@@ -18,7 +18,7 @@ from relay.services.checkout import Wish
 from relay.services.core import Core
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
-Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+Email = Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$(?!\n)")]
 Url = Annotated[str, Meta(max_length=2048)]
 WEB = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?", re.IGNORECASE)
 
