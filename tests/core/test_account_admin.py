@@ -304,7 +304,9 @@ def test_every_filter_with_every_order_gives_exactly_the_rows_that_fit(many, mon
     table = AccountTable(many.storage, many.policy, lambda: many.now)
     keys = [key for key, _ in many.storage.read(lambda tx: tx.scan("credits", limit=100))]
     rows = [many.admin.one(key) for key in keys]
-    choices = product([None, "ANN", "a"], [None, "cloud", "license", "install"], [None, "core", "pro"], [None, False, True])
+    choices = product(
+        [None, "ANN", "a"], [None, "cloud", "license", "install"], [None, "core", "pro"], [None, False, True]
+    )
     for search, kind, tier, blocked in choices:
         fit = [
             row
