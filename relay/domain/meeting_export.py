@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
@@ -11,6 +12,7 @@ from relay.domain.meetings import Item, Line, Text
 
 SUBTITLE_CHARS = 84
 """Two lines of a subtitle; a longer line of speech is shown in parts."""
+SPEAKER_ID = re.compile(r"\bS\d{1,3}\b")
 SECTIONS = {
     "summary": "Summary",
     "decisions": "Decisions",
@@ -81,7 +83,7 @@ def as_html(text: Text) -> str:
     for name, heading in SECTIONS.items():
         items = getattr(text.analysis, name)
         if items:
-            rows = "".join(f"<li>{html.escape(_item(item))}</li>" for item in items)
+            rows = "".join(f"<li>{html.escape(_item(who, item))}</li>" for item in items)
             parts.append(f"<h2>{heading}</h2><ul>{rows}</ul>")
     parts.append("<h2>Transcript</h2>")
     for line in text.lines:
@@ -117,19 +119,25 @@ def _said(who: Mapping[str | None, str], line: Line) -> str:
     return f"{speaker}: {line.text}" if speaker else line.text
 
 
-def _item(item: Item) -> str:
-    words = f"{item.title}: {item.text}" if item.title else item.text
-    extra = ", ".join(part for part in (item.who, item.due) if part)
+def _item(who: Mapping[str | None, str], item: Item) -> str:
+    """The model was told of speakers by their ids, and writes of them so."""
+    words = _named(who, f"{item.title}: {item.text}" if item.title else item.text)
+    extra = ", ".join(part for part in (_named(who, item.who), item.due) if part)
     at = f" [{clock(item.start)}]" if item.start is not None else ""
     return f"{words}{f' ({extra})' if extra else ''}{at}{' (not sure)' if item.marked else ''}"
 
 
+def _named(who: Mapping[str | None, str], said: str) -> str:
+    return SPEAKER_ID.sub(lambda found: who.get(found[0]) or found[0], said)
+
+
 def _plain_sections(text: Text, heading: str) -> Iterator[str]:
+    who = names(text)
     for name, title in SECTIONS.items():
         items = getattr(text.analysis, name)
         if items:
             yield heading.format(title)
-            yield from (f"- {_item(item)}" for item in items)
+            yield from (f"- {_item(who, item)}" for item in items)
             yield ""
 
 

@@ -195,3 +195,10 @@ def test_subtitles_of_a_long_line_come_in_readable_parts(text):
     assert all(len(cue.splitlines()[2]) < 100 for cue in cues)
     assert cues[0].splitlines()[1].startswith("00:00:00,000 --> ")
     assert cues[-1].splitlines()[1].endswith("00:01:00,000")
+
+
+def test_files_call_people_by_their_names_where_the_model_wrote_ids(text):
+    text.analysis.actions = [Item("S2 asks S1 about S9", [1], who="S2")]
+    apply(text, Rename("S2", "Boris"))
+    for name in ("txt", "md", "html"):
+        assert "Boris asks Speaker 1 about S9 (Boris)" in FORMATS[name][1](text)

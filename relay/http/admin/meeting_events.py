@@ -15,7 +15,7 @@ from relay.services.core import Core
 
 KEEP_ALIVE_SECONDS = 15.0
 LOOK_SECONDS = 1.0
-ENDED = frozenset({"ready", "failed"})
+UNDER_WAY = frozenset({"uploaded", "processing"})
 TOLD = ("id", "state", "step", "progress", "eta_seconds", "version")
 
 
@@ -72,7 +72,7 @@ class Following:
                 name = "progress" if told[:1] == now[:1] else "state"
                 yield event(name, {key: row[key] for key in TOLD})
                 told, spoke = now, time.monotonic()
-            if row["state"] in ENDED:
+            if row["state"] not in UNDER_WAY:
                 yield event("done", {"ok": True, "meeting": row})
                 return
             if time.monotonic() - spoke >= KEEP_ALIVE_SECONDS:

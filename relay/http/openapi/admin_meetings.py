@@ -163,7 +163,6 @@ VOICES: Operations = {
         who="admin",
         body=VoiceName,
         errors=(404, 409),
-        sends={"name": "Ana", "everywhere": True},
     ),
     ("DELETE", "/admin/internal-meetings/voices/{voice}"): Operation(
         "Forget a voice", TAG, answers.DeletedName, who="admin"
