@@ -52,7 +52,7 @@ def as_markdown(text: Text) -> str:
     for name, heading in SECTIONS.items():
         items = getattr(text.analysis, name)
         if items:
-            out += [f"## {heading}", "", *(f"- {_md(_item(item))}" for item in items), ""]
+            out += [f"## {heading}", "", *(f"- {_md(_item(who, item))}" for item in items), ""]
     out += ["## Transcript", ""]
     for line in text.lines:
         speaker = who.get(line.speaker, "")
