@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 from relay.errors import Draining, RelayError
@@ -19,7 +18,7 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
 class JobEvents:
-    """The body of the answer, for the WSGI server, which closes it. `held`: the listener's place, until then."""
+    """The events, to be read once."""
 
     def __init__(
         self,
@@ -29,26 +28,14 @@ class JobEvents:
         *,
         request_id: str,
         gone: Callable[[], bool],
-        held: ExitStack,
     ) -> None:
         self._core = core
         self._identity = identity
         self._name = name
         self._request_id = request_id
         self._gone = gone
-        self._held = held
-        self._events = self._write()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._events)
-
-    def close(self) -> None:
-        self._held.close()
-
-    def _write(self) -> Iterator[bytes]:
         try:
             yield from self._follow()
             yield event("done", {"ok": True, "job": self._core.jobs.view(self._identity, self._name)})

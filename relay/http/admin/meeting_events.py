@@ -10,6 +10,7 @@ from typing import Any
 import falcon
 
 from relay.errors import Draining, RelayError
+from relay.http.held import HeldPieces
 from relay.http.streams import event
 from relay.services.core import Core
 
@@ -32,30 +33,20 @@ class MeetingEvents:
         resp.set_header("X-Accel-Buffering", "no")
         with ExitStack() as held:
             held.enter_context(self._core.infer.listener())
-            resp.stream = Following(self._core, meeting, req.context.request_id, gone, held.pop_all())
+            following = Following(self._core, meeting, req.context.request_id, gone)
+            resp.stream = HeldPieces(following, held.pop_all())
 
 
 class Following:
-    """The body of the answer, for the WSGI server, which closes it. `held`: the listener's place, until then."""
+    """The events, to be read once."""
 
-    def __init__(self, core: Core, meeting: str, request_id: str, gone: Callable[[], bool], held: ExitStack) -> None:
+    def __init__(self, core: Core, meeting: str, request_id: str, gone: Callable[[], bool]) -> None:
         self._core = core
         self._meeting = meeting
         self._request_id = request_id
         self._gone = gone
-        self._held = held
-        self._events = self._write()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._events)
-
-    def close(self) -> None:
-        self._held.close()
-
-    def _write(self) -> Iterator[bytes]:
         try:
             yield from self._follow()
         except RelayError as exc:

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from relay.http.answers import answer
 from relay.http.body import read_json
+from relay.http.held import HeldPieces
 from relay.http.streams import SSE, event
 from relay.services.core import Core
 
@@ -49,29 +50,13 @@ class TestRun:
             if "text/event-stream" in (req.get_header("Accept") or ""):
                 for name, value in SSE.items():
                     resp.set_header(name, value)
-                resp.stream = Results(results, held.pop_all())
+                resp.stream = HeldPieces(_events(results), held.pop_all())
                 return
             answer(resp, {"ok": True, "results": list(results)})
 
 
-class Results:
-    """The body of the answer in pieces, for the WSGI server, which closes it."""
-
-    def __init__(self, results: Iterator[dict[str, Any]], held: ExitStack) -> None:
-        self._held = held
-        self._pieces = self._write(results)
-
-    def _write(self, results: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-        yield b": the first result comes when the first backend has answered\n\n"
-        for result in results:
-            yield event("result", result)
-        yield event("done", {"ok": True})
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._pieces)
-
-    def close(self) -> None:
-        self._held.close()
+def _events(results: Iterator[dict[str, Any]]) -> Iterator[bytes]:
+    yield b": the first result comes when the first backend has answered\n\n"
+    for result in results:
+        yield event("result", result)
+    yield event("done", {"ok": True})

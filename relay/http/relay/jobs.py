@@ -16,6 +16,7 @@ from relay.fetch import check_url
 from relay.http.answers import answer
 from relay.http.body import query_int, read_json
 from relay.http.callers import Callers, job_name
+from relay.http.held import HeldPieces
 from relay.http.idempotency import claim, json_meaning, replay
 from relay.http.job_events import JobEvents
 from relay.http.relay.recordings import form_meaning
@@ -119,7 +120,8 @@ class OneJob:
             held.enter_context(self._callers.one_call(req, identity))
             held.enter_context(self._core.infer.listener())
             place = held.pop_all()
-        resp.stream = JobEvents(self._core, identity, job, request_id=req.context.request_id, gone=gone, held=place)
+        events = JobEvents(self._core, identity, job, request_id=req.context.request_id, gone=gone)
+        resp.stream = HeldPieces(events, place)
 
 
 def received(req: falcon.Request, folder: Path) -> Received:
