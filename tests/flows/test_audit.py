@@ -35,11 +35,11 @@ WITH_A_TEXT = ("edits", "undo", "redo", "use", "run")
 ELSEWHERE = {
     ("DELETE", "/admin/license-cache"): "needs a relay with licences, and has a test of its own",
     **{("POST", f"{MEETING}/{verb}"): "needs a meeting with a text; a test of its own" for verb in WITH_A_TEXT},
+    ("POST", f"{MEETING}/cancel"): "needs a run under way, and is looked at where that is tested",
     ("POST", "/admin/internal-meetings/voices"): "the same",
+    ("PATCH", "/admin/internal-meetings/voices/{voice}"): "the same",
     ("DELETE", "/admin/internal-meetings/voices/{voice}"): "the same",
 }
-WITHOUT_A_LINE = {("POST", f"{MEETING}/cancel")}
-"""State changes that are not noted yet."""
 
 
 class House:
@@ -277,7 +277,7 @@ def erased(key: str) -> tuple[Any, ...]:
 
 def test_every_route_that_changes_something_is_tried_here(house) -> None:
     changing = {route for route in routes(house.live.app) if route[0] not in {"GET", "HEAD"}}
-    assert changing - NO_CHANGE.keys() - ELSEWHERE.keys() - WITHOUT_A_LINE == CHANGES.keys() - NOT_BUILT_YET
+    assert changing - NO_CHANGE.keys() - ELSEWHERE.keys() == CHANGES.keys() - NOT_BUILT_YET
 
 
 @pytest.mark.parametrize(("method", "template"), [route for route in CHANGES if route not in NOT_BUILT_YET])
@@ -433,7 +433,9 @@ def test_each_change_of_a_meeting_with_a_text_is_one_line(tmp_path) -> None:
         change("POST", f"{path}/undo", version=version())
         change("POST", f"{path}/redo", version=version())
         voice = change("POST", "/admin/internal-meetings/voices", meeting=meeting, speaker="S1")["voice"]["id"]
-        change("DELETE", f"/admin/internal-meetings/voices/{voice}")
+        voices = "/admin/internal-meetings/voices"
+        voice = change("PATCH", f"{voices}/{voice}", name="Anna", everywhere=False)["voice"]["id"]
+        change("DELETE", f"{voices}/{voice}")
         change("POST", f"{path}/use", version=version(), run=run)
         change("POST", f"{path}/run")
 

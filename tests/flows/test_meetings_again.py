@@ -138,6 +138,8 @@ def test_a_cancelled_run_says_so_and_goes_on_where_it_was(relay, admin, ears):
     held.set()
     assert (found["meeting"]["state"], found["meeting"]["error"]["code"]) == ("failed", "cancelled")
     assert work(relay, admin, meeting, "cancel").code == "not_running"
+    (line,) = relay.get("/admin/audit?q=meetings.cancel", admin).json["rows"]
+    assert (line["actor"], line["target"]) == ("admin", meeting)
     ears.gate = None
     found = again(relay, admin, meeting)
     assert found["meeting"]["run"] == "r1", "it is the same run"

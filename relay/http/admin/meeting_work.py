@@ -61,10 +61,10 @@ class MeetingWork:
         begun = self._meetings.run(meeting, body.version, body.steps, body.options, req.context.actor)
         answer(resp, {"ok": True, "meeting": begun}, 202)
 
-    def on_post_cancel(self, _req: falcon.Request, resp: falcon.Response, meeting: str) -> None:
+    def on_post_cancel(self, req: falcon.Request, resp: falcon.Response, meeting: str) -> None:
         """Finished pieces stay; running it again goes on from there."""
         self._meetings.directory.row(meeting)
-        self._meetings.worker.cancel(meeting)
+        self._meetings.worker.cancel(meeting, req.context.actor)
         answer(resp, {"ok": True, "cancelled": meeting})
 
     def on_post_edits(self, req: falcon.Request, resp: falcon.Response, meeting: str) -> None:

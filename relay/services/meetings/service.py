@@ -115,7 +115,7 @@ class Meetings:
         """Everything of it, and what its voices gave to the library."""
         current = self.worker.current
         if current is not None and current.meeting_id == meeting_id:
-            self.worker.cancel(meeting_id)
+            self.worker.cancel(meeting_id, actor)
             if not self.worker.ended(meeting_id, CANCEL_SECONDS):
                 raise Conflict("its run does not end; try again in a minute", code="busy", retry_after=60)
         self._storage.transact(lambda tx: self.library.forget_meeting(tx, meeting_id))

@@ -36,12 +36,12 @@ REWORD = Reword.__struct_config__.tag
 
 @dataclass
 class Current:
-    """What the thread is at. `cancelled`: a person ended it; the relay's own stop leaves the run to the next start."""
+    """What the thread is at. `cancelled`: who ended it; "" leaves the run of a relay that stops to its next start."""
 
     meeting_id: str
     ctx: CallContext
     run: Run | None = None
-    cancelled: bool = False
+    cancelled: str = ""
 
 
 @dataclass
@@ -80,12 +80,12 @@ class Worker:
         current = self.current
         return current.run.progress if current and current.run and current.meeting_id == meeting_id else None
 
-    def cancel(self, meeting_id: str) -> None:
+    def cancel(self, meeting_id: str, actor: str) -> None:
         """End its run; finished pieces stay. Raises Conflict when it is not being worked on."""
         current = self.current
         if current is None or current.meeting_id != meeting_id:
             raise Conflict("nothing is done with this meeting now", code="not_running")
-        current.cancelled = True
+        current.cancelled = actor
         current.ctx.cancel()
 
     def ended(self, meeting_id: str, seconds: float) -> bool:
@@ -229,6 +229,8 @@ class Worker:
                 row.state, row.error = "failed", {"code": code, "message": message[:500]}
                 row.version, row.updated_at = row.version + 1, self.clock()
                 meetings.put(tx, current.meeting_id, row)
+                if current.cancelled:
+                    audit.record(tx, current.cancelled, "meetings.cancel", current.meeting_id, now=self.clock())
 
         log.warning("meeting_failed", meeting=current.meeting_id, code=code, error=message)
         try:
