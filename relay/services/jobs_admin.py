@@ -22,7 +22,7 @@ from relay.services.jobs_views import call_view, details, job_row, task_view
 from relay.services.outputs import Outputs
 from relay.services.policy import Policy
 
-MAX_LOOKED_AT = 1000
+MAX_LOOKED_AT = 500
 """Records one page goes through; the next page goes on behind them."""
 CURSOR = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(job_[0-9a-f]{24})")
 
