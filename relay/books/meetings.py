@@ -61,6 +61,15 @@ def runs(tx: ReadTx, meeting_id: str, limit: int = 100) -> list[str]:
     return [key.removeprefix(begin) for key, _ in tx.scan(RESULTS, None, begin, begin + LAST, limit=limit)]
 
 
+def drop_pieces(tx: Tx, meeting_id: str, run: str) -> int:
+    """Delete a batch of the pieces of one run; how many."""
+    begin = f"{meeting_id}/{run}/"
+    rows = tx.scan(PIECES, None, begin, begin + LAST, limit=BATCH)
+    for key, _ in rows:
+        tx.delete(PIECES, key)
+    return len(rows)
+
+
 def delete_some(tx: Tx, meeting_id: str) -> int:
     """Delete results, pieces, earlier texts, a batch at a time, then row and text; 0 when nothing is left."""
     gone = 0

@@ -80,6 +80,7 @@ class Reword(Struct, tag="item", tag_field="op", forbid_unknown_fields=True):
 
 WHO_SPEAKS = (Merge, Assign, Split)
 """Edits after which the seconds of the speakers are counted anew."""
+MERGE = Merge.__struct_config__.tag
 Edit = Rename | Merge | Assign | Split | Retext | Reword
 
 
@@ -244,7 +245,9 @@ def _target(text: Text, to: str) -> str:
         return _speaker(text, to, "to").id
     if len(text.speakers) >= MAX_SPEAKERS:
         raise WrongEdit(f"a meeting has {MAX_SPEAKERS} speakers at most", "to")
-    made = Speaker(f"S{1 + max((int(speaker.id[1:]) for speaker in text.speakers), default=0)}")
+    # Not the id of somebody who was merged away: the run's voice of that id is another's.
+    gone = [stored["edit"]["speaker"] for stored in text.edits if stored["edit"]["op"] == MERGE]
+    made = Speaker(f"S{1 + max((int(known[1:]) for known in (*(one.id for one in text.speakers), *gone)), default=0)}")
     text.speakers.append(made)
     return made.id
 

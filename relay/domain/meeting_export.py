@@ -43,12 +43,12 @@ def names(text: Text) -> Mapping[str | None, str]:
 def as_txt(text: Text) -> str:
     who = names(text)
     body = [f"[{clock(line.start)}] {_said(who, line)}" for line in text.lines]
-    return "\n".join([text.title, "", *_plain_sections(text, "{}:"), *body, ""])
+    return "\n".join([_one_line(text.title), "", *_plain_sections(text, "{}:"), *body, ""])
 
 
 def as_markdown(text: Text) -> str:
     who = names(text)
-    out = [f"# {_md(text.title)}", ""]
+    out = [f"# {_md(_one_line(text.title))}", ""]
     for name, heading in SECTIONS.items():
         items = getattr(text.analysis, name)
         if items:
@@ -124,7 +124,12 @@ def _item(who: Mapping[str | None, str], item: Item) -> str:
     words = _named(who, f"{item.title}: {item.text}" if item.title else item.text)
     extra = ", ".join(part for part in (_named(who, item.who), item.due) if part)
     at = f" [{clock(item.start)}]" if item.start is not None else ""
-    return f"{words}{f' ({extra})' if extra else ''}{at}{' (not sure)' if item.marked else ''}"
+    return _one_line(f"{words}{f' ({extra})' if extra else ''}{at}{' (not sure)' if item.marked else ''}")
+
+
+def _one_line(text: str) -> str:
+    """Where each line is a thing of its own, a break in one would make up another."""
+    return " ".join(text.split())
 
 
 def _named(who: Mapping[str | None, str], said: str) -> str:

@@ -13,7 +13,7 @@ from relay.books import audit, meetings
 from relay.crash import crash_point
 from relay.domain.instants import iso
 from relay.domain.meetings import ID, Meeting, Options, new_id
-from relay.errors import Conflict, Invalid, NotFound, TooLarge
+from relay.errors import Conflict, Invalid, NotFound, RelayError, TooLarge
 from relay.ports.storage import ReadTx, Storage, Tx
 from relay.services.meetings.uploads import CHUNK_BYTES, Readable, Uploads
 
@@ -86,7 +86,11 @@ class Directory:
         row = self.row(meeting_id)
         if row.state != "uploading":
             raise Conflict("this recording is complete; make another meeting for another one", code="complete")
-        have = self.uploads.append(meeting_id, offset, data, row.bytes)
+        # All came before, and only its end could not be written down: then no piece is missing that could be sent.
+        all_here = self.uploads.offset(meeting_id) == row.bytes
+        have = row.bytes if all_here else self.uploads.append(meeting_id, offset, data, row.bytes)
+        if self._storage.read(lambda tx: meetings.get(tx, meeting_id)) is None:
+            self.uploads.drop(meeting_id)  # deleted meanwhile: the piece must not stay behind
         if have == row.bytes:
             self._complete(meeting_id, actor)
         return {"offset": have, "complete": have == row.bytes, "chunk_bytes": CHUNK_BYTES}
@@ -97,9 +101,19 @@ class Directory:
         if not size:
             raise Invalid("the recording is empty", "file")
         made = self.create(title, filename, size, options, actor)
-        with path.open("rb") as file:
-            self.receive(made["id"], 0, file, actor)
+        try:
+            with path.open("rb") as file:
+                self.receive(made["id"], 0, file, actor)
+        except RelayError:
+            self.delete(made["id"], actor)  # who sent a form was told of no id to go on with
+            raise
         return self.view(made["id"])
+
+    def finish(self, meeting_id: str) -> None:
+        """Of an upload that has all its bytes: say so, if a crash or a full disk kept that from being written down."""
+        row = self.row(meeting_id)
+        if row.state == "uploading" and self.uploads.offset(meeting_id) == row.bytes:
+            self._complete(meeting_id, "relay")
 
     def change(
         self, meeting_id: str, *, title: str | None, options: Options | None, version: int | None, actor: str
@@ -131,12 +145,19 @@ class Directory:
             audit.record(tx, actor, "meetings.delete", meeting_id, before={"title": row.title})
 
         self._storage.transact(mark)
-        while self._storage.transact(lambda tx: meetings.delete_some(tx, meeting_id)):
+        refs = {ref for ref in (row.audio, row.listen) if ref}
+
+        def some(tx: Tx) -> int:
+            last = meetings.get(tx, meeting_id)
+            if last is not None:  # the worker may have stored them now
+                refs.update(ref for ref in (last.audio, last.listen) if ref)
+            return meetings.delete_some(tx, meeting_id)
+
+        while self._storage.transact(some):
             crash_point("meetings.deleting")
         self.uploads.drop(meeting_id)
-        for ref in (row.audio, row.listen):
-            if ref is not None:
-                self._storage.delete_blob(ref)
+        for ref in refs:
+            self._storage.delete_blob(ref)
 
     def _complete(self, meeting_id: str, actor: str) -> None:
         crash_point("meetings.uploaded")

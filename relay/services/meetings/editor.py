@@ -17,7 +17,7 @@ from relay.ports.storage import Storage, Tx
 from relay.services.meetings.directory import Directory, check_version
 
 MAX_EDITS = 10_000
-MAX_TOLD, MAX_TOLD_CHARS = 20, 200
+MAX_TOLD = 20
 
 
 class Editor:
@@ -110,10 +110,11 @@ class Editor:
 
 
 def _brief(said: dict[str, Any]) -> dict[str, Any]:
-    """An edit for the audit log: a thousand lines are told as a number. The text's own history has all of it."""
+    """An edit for the audit log: never what is said, which must go when the meeting is deleted; a thousand lines are
+    told as a number. The text's own history has all of it."""
     brief = dict(said)
     if (lines := said.get("lines")) is not None and len(lines) > MAX_TOLD:
         brief["lines"] = f"{len(lines)} lines from {min(lines)} to {max(lines)}"
-    if (text := said.get("text")) is not None and len(text) > MAX_TOLD_CHARS:
-        brief["text"] = f"{text[:MAX_TOLD_CHARS]}…"
+    if (text := said.get("text")) is not None:
+        brief["text"] = f"{len(text)} characters"
     return brief

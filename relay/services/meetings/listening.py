@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from relay.ports.inference import (
     TranscribeRequest,
     Transcript,
     Turn,
+    Word,
 )
 from relay.services.infer import Infer
 from relay.services.meetings.pieces import Pieces
@@ -39,6 +41,11 @@ PAUSES = (2.0, 10.0, 30.0, 60.0, 120.0)
 CALL_SECONDS = 1800.0
 CALL_FACTOR = 4.0
 """A piece may take that long, or so many times its own length where that is more: it may be the whole recording."""
+
+
+MOST_SPEAKERS = 100
+"""Of one piece."""
+CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
 
 
 class Heard(Struct):
@@ -61,6 +68,39 @@ class Voiced(Struct):
     backend: str = ""
     model: str = ""
     seconds: float = 0.0
+
+
+def _kept(segment: Segment, seconds: float) -> Segment:
+    """With times that a recording has, and characters that can be stored: a piece that cannot be read again would stop
+    every later try. A text whose times are no numbers may be anywhere."""
+    times = segment.start, segment.end
+    start, end = _forward(*times) if _finite(*times) else (0.0, seconds)
+    timed = all(_finite(word.start, word.end) for word in segment.words)
+    words = tuple(Word(_plain(word.word), *_forward(word.start, word.end)) for word in segment.words if timed)
+    return Segment(start, end, _plain(segment.text), words)
+
+
+def _told_apart(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns that are some, of those who say most: the work of telling who is who grows with the square."""
+    said: dict[str, float] = {}
+    real = [turn for turn in turns if _finite(turn.start, turn.end) and turn.start < turn.end]
+    for turn in real:
+        said[turn.speaker] = said.get(turn.speaker, 0.0) + turn.end - turn.start
+    most = set(sorted(said, key=lambda speaker: -said[speaker])[:MOST_SPEAKERS])
+    return [turn for turn in real if turn.speaker in most]
+
+
+def _finite(*numbers: float) -> bool:
+    return all(map(math.isfinite, numbers))
+
+
+def _forward(start: float, end: float) -> tuple[float, float]:
+    return max(0.0, start), max(0.0, start, end)
+
+
+def _plain(text: str) -> str:
+    """In one line, without control characters, and without halves of characters."""
+    return text.encode("utf-8", "replace").decode().translate(CONTROLS)
 
 
 @dataclass
@@ -90,7 +130,8 @@ class Listening:
             request = TranscribeRequest(Audio(wav, wav.name, chunk.seconds), self.options.language)
             with boundary(backend.name):
                 found: Transcript = backend.transcribe(request, ctx)
-            return Heard(list(found.segments), found.language or "", backend.name, found.model)
+            segments = [_kept(segment, chunk.seconds) for segment in found.segments]
+            return Heard(segments, found.language or "", backend.name, found.model)
 
         return self._piece(f"words/{chunk.index:05}", Heard, "transcribe", audio, chunk, perform, Heard([]))
 
@@ -108,9 +149,11 @@ class Listening:
             )
             with boundary(backend.name):
                 found = backend.diarize(request, ctx)
-            voices = {name: list(vector) for name, vector in found.voices.items()}
+            turns = _told_apart(found.turns)
+            known = {turn.speaker for turn in turns}
+            voices = {name: list(vector) for name, vector in found.voices.items() if name in known and _finite(*vector)}
             made_by = found.voice_model or found.model
-            return Voiced(list(found.turns), voices, made_by, backend.name, found.model)
+            return Voiced(turns, voices, made_by, backend.name, found.model)
 
         return self._piece(f"speakers/{chunk.index:05}", Voiced, "diarize", audio, chunk, perform, Voiced([]))
 

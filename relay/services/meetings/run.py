@@ -180,7 +180,11 @@ class Run:
             row.listen = ref
             meetings.put(tx, self.meeting_id, row)
 
-        self.storage.transact(keep)
+        try:
+            self.storage.transact(keep)
+        except NotFound:
+            self.storage.delete_blob(ref)  # no row names it
+            raise
         self.row.listen = ref
 
     def _plans(self, audio: DecodedAudio, pieces: Pieces) -> tuple[list[Chunk], list[Chunk]]:

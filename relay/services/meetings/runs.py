@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -38,6 +39,7 @@ class Runs:
         self._storage = storage
         self._directory = directory
         self._clock = clock
+        self._beginning = threading.Lock()
 
     def begin(
         self, meeting_id: str, version: int | None, steps: Sequence[Step] | None, options: Options | None, actor: str
@@ -47,10 +49,15 @@ class Runs:
         A failed run goes on under its own id, with other options where they are given: its finished pieces stay.
         "analyze" alone is done of the text as people have edited it.
         """
+        with self._beginning:
+            return self._begin(meeting_id, version, steps, options, actor)
+
+    def _begin(
+        self, meeting_id: str, version: int | None, steps: Sequence[Step] | None, options: Options | None, actor: str
+    ) -> Meeting:
         row, text = self._storage.read(lambda tx: (self._directory.get(tx, meeting_id), meetings.text(tx, meeting_id)))
         check_version(row, version)
-        if row.state not in {"ready", "failed", "uploaded"}:
-            raise Conflict(f"this meeting is {row.state}; wait for that, or cancel it", code="busy")
+        _check_free(row)
         goes_on = row.state == "failed" and steps is None
         again: tuple[Step, ...] = () if goes_on else tuple(steps or ("transcribe", "diarize", "analyze"))
         if "probe" in again:
@@ -61,11 +68,14 @@ class Runs:
         only: list[Step] = ["analyze"] if set(again) == {"analyze"} and text is not None else []
         if run != row.run:
             source = text.run if only and text is not None else row.run
+            while self._storage.transact(lambda tx: meetings.drop_pieces(tx, meeting_id, run)):
+                pass  # copies of a try that came to nothing, which may have taken over other steps
             self._carry(meeting_id, source, run, [step for step in CARRIED if step not in again])
 
         def begin(tx: Tx) -> Meeting:
             now = self._directory.get(tx, meeting_id)
             check_version(now, row.version)
+            _check_free(now)  # the worker may have begun meanwhile, which is no other version
             now.options = now.options if options is None else options
             now.runs = now.runs if run == now.run else now.runs + 1
             now.run, now.state, now.error = run, "uploaded", None
@@ -79,7 +89,7 @@ class Runs:
         return self._storage.transact(begin)
 
     def _carry(self, meeting_id: str, old: str, new: str, steps: Sequence[Step]) -> None:
-        """Copy pieces, a batch at a time; a crash in between leaves copies that the next try writes again."""
+        """Copy pieces, a batch at a time; a crash in between leaves copies that the next try drops."""
         for prefix in [prefix for step in steps for prefix in CARRIED[step]]:
             begin, after = f"{meeting_id}/{old}/{prefix}", ""
 
@@ -159,6 +169,12 @@ class Runs:
         if found is None:
             raise NotFound(f"there is no result of run {run[:20]!r}")
         return found
+
+
+def _check_free(row: Meeting) -> None:
+    """Raises Conflict while the worker is at it, or the recording is not there."""
+    if row.state not in {"ready", "failed", "uploaded"}:
+        raise Conflict(f"this meeting is {row.state}; wait for that, or cancel it", code="busy")
 
 
 def _differences(left: Sequence[Token], right: Sequence[Token]) -> tuple[float, list[dict[str, Any]]]:

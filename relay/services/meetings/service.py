@@ -115,11 +115,13 @@ class Meetings:
         """Everything of it, and what its voices gave to the library."""
         current = self.worker.current
         if current is not None and current.meeting_id == meeting_id:
-            self.worker.cancel(meeting_id, actor)
+            self.worker.interrupt(meeting_id, actor)
             if not self.worker.ended(meeting_id, CANCEL_SECONDS):
                 raise Conflict("its run does not end; try again in a minute", code="busy", retry_after=60)
         self._storage.transact(lambda tx: self.library.forget_meeting(tx, meeting_id))
         self.directory.delete(meeting_id, actor)
+        # Once more: until its row was gone, a voice might still be taken from it.
+        self._storage.transact(lambda tx: self.library.forget_meeting(tx, meeting_id))
 
     def rename_voice(self, voice: str, name: str, *, everywhere: bool, actor: str) -> dict[str, Any]:
         """Call a voice by another name: its new row, and with `everywhere` the meetings in which the speakers of that
@@ -155,6 +157,8 @@ class Meetings:
             row = self._storage.read(lambda tx, key=meeting_id: meetings.get(tx, key))  # type: ignore[misc]
             if row is None or row.audio is not None:
                 self.directory.uploads.drop(meeting_id)
+            else:
+                self.directory.finish(meeting_id)
 
 
 def text_view(text: Text) -> dict[str, Any]:

@@ -31,6 +31,9 @@ MAX_RUN_SECONDS = 7 * 24 * 3600.0
 POLL_SECONDS = 0.05
 FULL_PAUSE_SECONDS = 60.0
 """Before a run is begun again that the storage stopped."""
+WORK = frozenset({"uploaded", "processing"})
+"""States of a meeting that waits for the worker, or has it."""
+CANCELLED = {"code": "cancelled", "message": "somebody ended this run; run it again to go on where it was"}
 REWORD = Reword.__struct_config__.tag
 
 
@@ -81,12 +84,29 @@ class Worker:
         return current.run.progress if current and current.run and current.meeting_id == meeting_id else None
 
     def cancel(self, meeting_id: str, actor: str) -> None:
-        """End its run; finished pieces stay. Raises Conflict when it is not being worked on."""
+        """End its run, or one that waits; finished pieces stay. Raises NotFound, and Conflict when there is no run."""
+        interrupted = self.interrupt(meeting_id, actor)
+
+        def cancel(tx: Tx) -> None:
+            row = self._get(tx, meeting_id)
+            if row.state not in WORK:
+                raise Conflict("nothing is done with this meeting now", code="not_running")
+            if not interrupted or row.state == "uploaded":  # else the thread says it, when it has ended
+                row.state, row.error = "failed", dict(CANCELLED)
+                row.version, row.updated_at = row.version + 1, self.clock()
+                meetings.put(tx, meeting_id, row)
+                audit.record(tx, actor, "meetings.cancel", meeting_id)
+
+        self.storage.transact(cancel)
+
+    def interrupt(self, meeting_id: str, actor: str) -> bool:
+        """End what the thread does with this meeting; whether it does anything with it."""
         current = self.current
         if current is None or current.meeting_id != meeting_id:
-            raise Conflict("nothing is done with this meeting now", code="not_running")
+            return False
         current.cancelled = actor
         current.ctx.cancel()
+        return True
 
     def ended(self, meeting_id: str, seconds: float) -> bool:
         """Wait until nothing is done with the meeting any more; whether that came to be in time."""
@@ -115,7 +135,7 @@ class Worker:
 
         def look(before: str | None) -> tuple[str | None, str | None]:
             rows = self.storage.read(lambda tx: meetings.page(tx, limit=200, before=before))
-            open_ = [key for key, row in rows if row.state in {"uploaded", "processing"}]
+            open_ = [key for key, row in rows if row.state in WORK]
             return (open_[-1] if open_ else None), (rows[-1][0] if len(rows) == 200 else None)
 
         found, following = look(None)
@@ -168,6 +188,8 @@ class Worker:
 
         def begin(tx: Tx) -> Meeting:
             row = self._get(tx, meeting_id)
+            if row.state not in WORK:
+                raise Conflict(CANCELLED["message"], code=CANCELLED["code"])
             row.audio, row.duration = audio_ref, duration
             if not row.run:
                 row.run, row.runs = "r1", 1
@@ -175,7 +197,12 @@ class Worker:
             meetings.put(tx, meeting_id, row)
             return row
 
-        row = self.storage.transact(begin)
+        try:
+            row = self.storage.transact(begin)
+        except (Conflict, NotFound):
+            if row.audio is None and audio_ref is not None:
+                self.storage.delete_blob(audio_ref)  # no row names it
+            raise
         self.uploads.drop(meeting_id)
         return row
 
@@ -221,16 +248,16 @@ class Worker:
             return
         code, message = exc.code, exc.message
         if current.cancelled:
-            code, message = "cancelled", "somebody ended this run; run it again to go on where it was"
+            code, message = CANCELLED["code"], CANCELLED["message"]
 
         def failed(tx: Tx) -> None:
             row = meetings.get(tx, current.meeting_id)
-            if row is not None:
+            if row is not None and row.state in WORK:
                 row.state, row.error = "failed", {"code": code, "message": message[:500]}
                 row.version, row.updated_at = row.version + 1, self.clock()
                 meetings.put(tx, current.meeting_id, row)
                 if current.cancelled:
-                    audit.record(tx, current.cancelled, "meetings.cancel", current.meeting_id, now=self.clock())
+                    audit.record(tx, current.cancelled, "meetings.cancel", current.meeting_id)
 
         log.warning("meeting_failed", meeting=current.meeting_id, code=code, error=message)
         try:

@@ -52,18 +52,20 @@ async function state(api, id) {
 export async function sendAll(api, file, { id, offset, chunk }, { signal, onProgress }) {
   const path = `/admin/internal-meetings/${encodeURIComponent(id)}/upload`;
   let failures = 0;
-  while (offset < file.size) {
+  let complete = false;
+  // An empty piece at the end ends an upload of which all is there, when the answer to the last piece was lost.
+  while (!complete) {
     onProgress(offset);
     const raw = file.slice(offset, offset + chunk);
     try {
       const headers = { "Upload-Offset": String(offset), "Content-Type": "application/octet-stream" };
       const { upload } = await api.send("PUT", path, { raw, headers, signal, timeout: PIECE_MS });
-      offset = upload.offset;
+      ({ offset, complete } = upload);
       failures = 0;
     } catch (error) {
       if (signal.aborted) throw error;
       if (error.code === "wrong_offset") offset = error.details.offset;
-      else if (error.code === "complete") offset = file.size;
+      else if (error.code === "complete") complete = true;
       else if (!passes(error)) throw readable(error, file);
       failures += 1;
       if (failures >= TRIES) throw readable(error, file);
