@@ -26,6 +26,7 @@ MAX_LINE = 64 * 1024
 REQUEST_SECONDS = 10
 ANSWER_SECONDS = 600
 AT_ONCE = 8
+BACKLOG = 64
 
 Progress = Callable[[int, int], None]
 Command = Callable[..., Any]
@@ -65,7 +66,8 @@ class ControlServer:
             with _short_path(data_dir) as path:
                 self._socket.bind(path)
             self._path.chmod(0o600)
-            self._socket.listen(AT_ONCE)
+            # More than are served at once, so that the next ones hear why they are not.
+            self._socket.listen(BACKLOG)
         except OSError as exc:
             self._socket.close()
             raise ConfigError(f"{self._path}: cannot be made: {exc.strerror or exc}") from None

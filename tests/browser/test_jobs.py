@@ -35,7 +35,7 @@ def test_the_history_is_filtered_by_the_address_and_by_hand(desk: Desk) -> None:
     page.get_by_role("button", name="Show all").click()
     expect(page.get_by_text("No job matches")).to_have_count(0)
     assert page.url.endswith("#jobs")
-    assert page.get_by_role("searchbox").input_value() == ""
+    expect(page.get_by_role("searchbox")).to_have_value("")
 
 
 def test_the_days_of_the_history_can_be_chosen(desk: Desk) -> None:

@@ -173,6 +173,7 @@ def test_a_stale_dialog_keeps_its_words_and_works_the_second_time(page, room, ad
 
 def test_items_of_the_summary_are_changed_and_removed(page, room, admin) -> None:
     page.get_by_role("button", name="Change: w62 elephants").click()
+    expect(page.get_by_label("What it says")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Change: w62 elephants")).to_be_focused()
     page.keyboard.press("Enter")
