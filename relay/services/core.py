@@ -106,19 +106,23 @@ class Core:
             self.policy,
             settings.retention,
             self.idempotency,
-            chores=[
-                Chore("job-holds", self.jobs.sweep),
-                Chore("job-results", self.jobs.prune, every=240),
-                Chore("codes", self.till.discounts.sweep),
-                Chore("books", self.books_check.round),
-                Chore("settings", self.settings_book.refresh),
-                Chore("inbox", self.till.prune, every=240),
-                Chore("usage", self.tally.round),
-                Chore("outputs", self.outputs.prune, every=4),
-                Chore("last-uses", self.admin.write_uses, every=4),
-                Chore("audit", self.audit.prune, every=240),
-            ],
+            chores=self._chores(),
         )
+
+    def _chores(self) -> list[Chore]:
+        """What housekeeping does for the other services, in its order."""
+        return [
+            Chore("job-holds", self.jobs.sweep),
+            Chore("job-results", self.jobs.prune, every=240),
+            Chore("codes", self.till.discounts.sweep),
+            Chore("books", self.books_check.round),
+            Chore("settings", self.settings_book.refresh),
+            Chore("inbox", self.till.prune, every=240),
+            Chore("usage", self.tally.round),
+            Chore("outputs", self.outputs.prune, every=4),
+            Chore("last-uses", self.admin.write_uses, every=4),
+            Chore("audit", self.audit.prune, every=240),
+        ]
 
     def start(self) -> None:
         """What `serve` does before its port opens: give back what a dead process held, adopt edits by hand."""
